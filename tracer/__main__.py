@@ -1,0 +1,5 @@
+"""Run the command line as `python -m tracer`."""
+
+from tracer.cli.main import main
+
+main()

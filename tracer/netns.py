@@ -1,0 +1,89 @@
+"""Network namespaces: open them, name them, run in them.
+
+A namespace is held by a descriptor and compared by inode number, which is also what the kernel's
+`struct net` carries (`ns.inum`), so that BPF events and endpoints speak of the same number.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from tracer.errors import CannotTraceError, UsageError
+
+CLONE_NEWNET = 0x40000000  # include/uapi/linux/sched.h
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Netns:
+    """A network namespace: the label people see, the path it opens from, the inode number of it."""
+
+    label: str
+    path: str
+    inum: int
+
+
+def open_netns(label: str, path: str) -> Netns:
+    """Describe the namespace at `path` (netns(7)); raise UsageError when there is none."""
+    try:
+        inum = Path(path).stat().st_ino
+    except OSError as error:
+        raise UsageError(f"{label}: no network namespace at {path} ({error.strerror})") from error
+    return Netns(label, path, inum)
+
+
+def enter(netns: Netns) -> None:
+    """Move the calling thread into `netns`, and check that it is still the one that was opened."""
+    try:
+        descriptor = os.open(netns.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _gone(netns) from error
+    try:
+        if os.fstat(descriptor).st_ino != netns.inum:
+            raise _gone(netns)
+        if _libc.setns(descriptor, CLONE_NEWNET) != 0:
+            code = ctypes.get_errno()
+            raise CannotTraceError(
+                f"cannot enter the network namespace of {netns.label}: {os.strerror(code)}",
+                "Run as root (CAP_SYS_ADMIN is needed)",
+            )
+    finally:
+        os.close(descriptor)
+
+
+def _gone(netns: Netns) -> CannotTraceError:
+    return CannotTraceError(
+        f"the network namespace of {netns.label} ({netns.path}) is gone",
+        "Its pod or process has ended: pick one that runs, and trace again",
+    )
+
+
+def run_in(netns: Netns, function: Callable[[], _T]) -> _T:
+    """Return `function()`, run in `netns` by a thread of its own; its exception is raised here.
+
+    Sockets and BPF links made by `function` stay in that namespace; the calling thread never leaves its own.
+    """
+    results: list[_T] = []
+    errors: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            enter(netns)
+            results.append(function())
+        except BaseException as error:  # noqa: BLE001  (handed to the caller, not swallowed)
+            errors.append(error)
+
+    thread = threading.Thread(target=body, name=f"netns-{netns.inum}")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
