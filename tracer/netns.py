@@ -7,16 +7,17 @@ A namespace is held by a descriptor and compared by inode number, which is also 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from tracer.errors import CannotTraceError, UsageError
 
 CLONE_NEWNET = 0x40000000  # include/uapi/linux/sched.h
+NS_GET_NSTYPE = 0xB703  # include/uapi/linux/nsfs.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _T = TypeVar("_T")
@@ -32,23 +33,57 @@ class Netns:
 
 
 def open_netns(label: str, path: str) -> Netns:
-    """Describe the namespace at `path` (netns(7)); raise UsageError when there is none."""
+    """Describe the namespace at `path` (netns(7), ioctl_ns(2)).
+
+    Raise UsageError when there is none, CannotTraceError when we may not look.
+    """
     try:
-        inum = Path(path).stat().st_ino
+        # A path may lead anywhere, and opening a FIFO to read would wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except PermissionError as error:
+        raise CannotTraceError(
+            f"{label}: not allowed to open {path} ({error.strerror})",
+            "Run as root (CAP_SYS_PTRACE is needed for a process of somebody else)",
+        ) from error
     except OSError as error:
-        raise UsageError(f"{label}: no network namespace at {path} ({error.strerror})") from error
-    return Netns(label, path, inum)
+        raise UsageError(
+            f"{label}: no network namespace at {path} ({error.strerror})",
+            "`ip netns list` shows those that have a name, `lsns -t net` those of processes",
+        ) from error
+    try:
+        if not _is_netns(descriptor):
+            raise UsageError(
+                f"{label}: {path} is not a network namespace",
+                "Its namespace may be gone and the name left over: `lsns -t net` shows those that exist",
+            )
+        return Netns(label, path, os.fstat(descriptor).st_ino)
+    finally:
+        os.close(descriptor)
 
 
-def enter(netns: Netns) -> None:
-    """Move the calling thread into `netns`, and check that it is still the one that was opened."""
+def _is_netns(descriptor: int) -> bool:
+    try:
+        return fcntl.ioctl(descriptor, NS_GET_NSTYPE) == CLONE_NEWNET
+    except OSError:
+        return False
+
+
+def open_descriptor(netns: Netns) -> int:
+    """Return a descriptor of `netns`, for the caller to close; raise CannotTraceError when it is gone."""
     try:
         descriptor = os.open(netns.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise _gone(netns) from error
+    if os.fstat(descriptor).st_ino != netns.inum:
+        os.close(descriptor)
+        raise _gone(netns)
+    return descriptor
+
+
+def enter(netns: Netns) -> None:
+    """Move the calling thread into `netns`, and check that it is still the one that was opened."""
+    descriptor = open_descriptor(netns)
     try:
-        if os.fstat(descriptor).st_ino != netns.inum:
-            raise _gone(netns)
         if _libc.setns(descriptor, CLONE_NEWNET) != 0:
             code = ctypes.get_errno()
             raise CannotTraceError(
