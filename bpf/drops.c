@@ -1,0 +1,31 @@
+/* The kfree_skb tracepoint: where a packet ends, who freed it, and why (include/trace/events/skb.h). */
+#include "event.h"
+#include "kernel_types.h"
+#include "probe.h"
+#include "follow.h"
+
+int freed(struct bpf_raw_tracepoint_args *ctx)
+{
+    struct probe *probe = the_probe();
+    u64 skb = ctx->args[0];
+    struct event *event;
+    int slot;
+
+    if (!probe)
+        return 0;
+    slot = followed_slot(probe, skb);
+    if (slot == NOT_FOLLOWED)
+        return 0;
+    event = see(probe, slot, skb, KIND_FREED);
+    if (!event)
+        return 0;
+    slot &= FOLLOWED - 1;
+    event->netns = probe->at_netns[slot];
+    event->hook = probe->at_hook[slot];
+    event->nth = probe->at_nth[slot];
+    event->caller = ctx->args[1];
+    event->reason = ctx->args[2];
+    probe->followed[slot] = 0;
+    events.ringbuf_submit(event, 0);
+    return 0;
+}

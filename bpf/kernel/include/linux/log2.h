@@ -1,0 +1,1 @@
+/* Empty: BCC includes it and needs nothing of it. */

@@ -1,0 +1,49 @@
+"""What a capture is asked to watch, and what every way of capturing offers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from tracer.capture.patterns import Identity
+from tracer.document import HookFunction
+from tracer.endpoints.model import Device
+from tracer.events import Event
+from tracer.netns import Netns
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The probe to follow, and the namespaces and devices that it should pass."""
+
+    identity: Identity
+    namespaces: tuple[Netns, ...]
+    devices: tuple[Device, ...]
+
+
+class Capture(Protocol):
+    """A source of packet events: the kernel, or a recording of it.
+
+    `hooks` is what runs at each hook of the watched namespaces. `read` returns what was seen since the last call, in
+    any order; `lost` counts the events that found no room.
+    """
+
+    netfilter: Literal["link", "fexit", "kprobe"]
+    veth: Literal["tcx", "clsact"]
+    hooks: tuple[HookFunction, ...]
+
+    def fileno(self) -> int:
+        """Return a descriptor that polls readable when there are events."""
+        ...
+
+    def read(self) -> list[Event]:
+        """Return the events that have come in."""
+        ...
+
+    def lost(self) -> int:
+        """Return how many events were lost so far."""
+        ...
+
+    def close(self) -> None:
+        """Detach every program."""
+        ...
