@@ -27,6 +27,15 @@ die() {
 
 say() { printf 'provision: %s\n' "$1"; }
 
+# What a command says is of interest only when it fails.
+quietly() {
+    local output
+    output=$("$@" 2>&1) || {
+        printf '%s\n' "$output" >&2
+        return 1
+    }
+}
+
 check_machine() {
     [[ $EUID -eq 0 ]] || die 1 "not root: run it in a root shell or with sudo"
     [[ -f $checkout/pyproject.toml ]] || die 1 "no checkout around $0: run the script where it lies in the checkout"
@@ -35,7 +44,7 @@ check_machine() {
     name=$(. /etc/os-release && echo "$ID ${VERSION_ID-}")
     case $name in
     "debian 12" | "debian 13" | "ubuntu 24.04") ;;
-    *) die 1 "this machine is $name: only Debian 12, Debian 13 and Ubuntu 24.04 are supported" ;;
+    *) die 1 "this machine is ${name% }: only Debian 12, Debian 13 and Ubuntu 24.04 are supported" ;;
     esac
 }
 
@@ -90,7 +99,7 @@ install_tool() {
     say "installing tracer from $checkout into $venv"
     rm --force $installed
     /usr/bin/python3 -m venv --system-site-packages $venv
-    $venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check "${target[@]}" ||
+    quietly $venv/bin/python -m pip install --no-input --disable-pip-version-check "${target[@]}" ||
         die 1 "cannot install tracer's Python packages: is this machine's package index reachable?"
     $venv/bin/python -c 'import bcc' || die 1 "python3-bpfcc is installed and $venv/bin/python cannot import it"
     echo "$wanted" >$installed
