@@ -49,9 +49,7 @@ def run_pytest(tmp_path: Path, machine: str | None, live_test: str, ci: str) -> 
         ("not root", "skips its file", "", "1 passed, 1 skipped"),
     ],
 )
-def test_live_test_is_skipped_only_where_the_machine_cannot_run_it(
-    tmp_path, machine, live_test, ci, expected
-):
+def test_live_test_is_skipped_only_where_the_machine_cannot_run_it(tmp_path, machine, live_test, ci, expected):
     assert expected in run_pytest(tmp_path, machine, live_test, ci)
 
 

@@ -55,9 +55,7 @@ def test_wheel_carries_the_data_where_tracer_looks_for_it(wheel, name):
 
 def test_wheel_carries_all_of_tracer_and_nothing_beside_it(wheel):
     modules = files_under(CHECKOUT / "tracer")
-    assert {
-        path: text for path, text in files_under(wheel / "tracer").items() if path.parts[0] != "data"
-    } == modules
+    assert {path: text for path, text in files_under(wheel / "tracer").items() if path.parts[0] != "data"} == modules
     assert {path.name.partition("-")[0] for path in wheel.iterdir()} == {"tracer"}
 
 
@@ -77,9 +75,7 @@ def readme_command(name):
 
 
 def test_readme_command_for_the_tests_is_what_ci_runs():
-    extracted = subprocess.run(
-        [CHECKOUT / ".ci/readme-command", "tests"], capture_output=True, text=True, check=True
-    )
+    extracted = subprocess.run([CHECKOUT / ".ci/readme-command", "tests"], capture_output=True, text=True, check=True)
     assert extracted.stdout == readme_command("tests") + "\n"
     assert "tests=$(.ci/readme-command tests)" in (CHECKOUT / ".ci/run").read_text()
     assert readme_command("tests").startswith("vagrant/provision.sh --tests && ")
@@ -101,9 +97,7 @@ def test_readme_and_ci_name_the_environment_that_provision_makes():
 
 
 def test_readme_command_that_is_missing_is_an_error():
-    run = subprocess.run(
-        [CHECKOUT / ".ci/readme-command", "other"], capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([CHECKOUT / ".ci/readme-command", "other"], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout) == (1, "")
     assert "other" in run.stderr
 
