@@ -11,6 +11,7 @@
 #define FOLLOWED 4
 #define PATTERNS 8
 #define PORTS 4
+#define WORDS 3
 #define HEADERS_BYTES 48 /* IPv6 header and the first 8 bytes of what follows */
 
 #define ICMP 1
@@ -25,7 +26,7 @@ struct word {
 };
 
 struct pattern {
-    struct word words[2];
+    struct word words[WORDS]; /* one with an empty mask always fits */
     u8 protocol; /* 0 ends the list */
     u8 leg;
     u8 unused[6];
@@ -105,7 +106,8 @@ static __always_inline int leg_of(struct probe *probe, const u8 *packet)
     for (int i = PATTERNS - 1; i >= 0; i--) { /* the newest first: an echo of the token is an answer */
         struct pattern *pattern = &probe->patterns[i];
 
-        if (pattern->protocol == protocol && fits(&pattern->words[0], packet) && fits(&pattern->words[1], packet))
+        if (pattern->protocol == protocol && fits(&pattern->words[0], packet) && fits(&pattern->words[1], packet) &&
+            fits(&pattern->words[2], packet))
             return pattern->leg;
     }
     return -1;

@@ -34,9 +34,7 @@ def link_netfilter(program: int, family: int, hook: int, priority: int) -> int:
     `family` is AF_INET or AF_INET6. Raises OSError: EBUSY when a function stands at this priority already, EINVAL
     before 6.4 (net/netfilter/nf_bpf_link.c).
     """
-    return _bpf(
-        _LINK_CREATE, struct.pack("=IIIIIIiI", program, 0, ATTACH_NETFILTER, 0, family, hook, priority, 0)
-    )
+    return _bpf(_LINK_CREATE, struct.pack("=IIIIIIiI", program, 0, ATTACH_NETFILTER, 0, family, hook, priority, 0))
 
 
 def link_tcx(program: int, ifindex: int, attach_type: int) -> int:

@@ -7,14 +7,13 @@ second. The raw format is Documentation/bpf/btf.rst in the kernel's tree.
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 from collections.abc import Iterator
 from functools import cache
 
 from tracer.errors import CannotTraceError
 
-_KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF, _KIND_ENUM64 = 4, 5, 6, 8, 19
-_TRANSPARENT = (_KIND_TYPEDEF, 9, 10, 11, 18)  # typedef, volatile, const, restrict, type tag
+_KIND_STRUCT, _KIND_UNION, _KIND_ENUM = 4, 5, 6
+_TRANSPARENT = (8, 9, 10, 11, 18)  # typedef, volatile, const, restrict, type tag
 _WAY_OUT = "tracer needs a kernel with CONFIG_DEBUG_INFO_BTF (every distribution kernel since 2021 has it)"
 
 
@@ -31,7 +30,7 @@ class _Enumerator(ctypes.Structure):
 
 
 def _kind(described: _Type) -> int:
-    return (described.info >> 24) & 0x1F
+    return int(described.info >> 24) & 0x1F
 
 
 @cache
@@ -86,9 +85,7 @@ def _member(address: int, described: _Type, name: str) -> tuple[int, int] | None
             return number, bits
         if not member_name:
             inner_address, inner = _type_at(number)
-            found = (
-                _member(inner_address, inner, name) if _kind(inner) in (_KIND_STRUCT, _KIND_UNION) else None
-            )
+            found = _member(inner_address, inner, name) if _kind(inner) in (_KIND_STRUCT, _KIND_UNION) else None
             if found:
                 return found[0], bits + found[1]
     return None
@@ -117,7 +114,6 @@ def enumerators(enum: str) -> dict[int, str]:
     address, described = _find(enum, _KIND_ENUM)
     base = address + ctypes.sizeof(_Type)
     entries = (
-        _Enumerator.from_address(base + index * ctypes.sizeof(_Enumerator))
-        for index in range(described.info & 0xFFFF)
+        _Enumerator.from_address(base + index * ctypes.sizeof(_Enumerator)) for index in range(described.info & 0xFFFF)
     )
     return {entry.value: _library().btf__name_by_offset(_vmlinux(), entry.name).decode() for entry in entries}

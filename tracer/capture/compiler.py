@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 from tracer import resources
@@ -73,17 +72,15 @@ def compile_programs(*names: str) -> Any:  # noqa: ANN401  (bcc has no types)
     flags = [f"-D{name}={btf.offset(*place)}" for name, place in _OFFSETS.items()]
     try:
         return BPF(text=source_text(*names), cflags=["-Wno-everything", *flags], allow_rlimit=False)
-    except Exception as error:  # noqa: BLE001  (bcc raises nothing more precise)
-        raise CannotTraceError(
-            f"BCC cannot compile the BPF programs ({error})", "See `tracer doctor`"
-        ) from error
+    except Exception as error:
+        raise CannotTraceError(f"BCC cannot compile the BPF programs ({error})", "See `tracer doctor`") from error
 
 
 def load_program(module: Any, name: str, program_type: int, attach_type: int = -1) -> int:  # noqa: ANN401
     """Load one program of a compiled module; return its descriptor, or raise CannotTraceError with the cause."""
     try:
         return int(module.load_func(name, program_type, attach_type=attach_type).fd)
-    except Exception as error:  # noqa: BLE001  (bcc raises nothing more precise)
+    except Exception as error:
         raise CannotTraceError(
             f"the kernel refuses the BPF program {name} ({error})",
             "See `tracer doctor` for what this kernel allows",

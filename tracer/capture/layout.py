@@ -9,7 +9,8 @@ import struct
 import sys
 from dataclasses import dataclass
 
-from tracer.capture.patterns import Identity, Pattern, Word, ip_protocol, native, patterns
+from tracer.capture.patterns import WORDS, Pattern, patterns
+from tracer.netfilter.evidence.signature import ProbeMark
 
 PACKET_BYTES = 128
 EVENT = struct.Struct(f"=QQQIIIIIBBBB{PACKET_BYTES}sQ")
@@ -20,7 +21,8 @@ HOOK_FUNCTION = struct.Struct(f"=QiBBBBB7x{_NAME}s{_NAME}s{_NAME}s")
 
 _FOLLOWED, _PATTERNS, _PORTS = 4, 8, 4
 _PROBE_HEAD = struct.Struct(f"={_FOLLOWED}Q{_PORTS}HBBBBB3x{_FOLLOWED}I{_FOLLOWED}B{_FOLLOWED}B")
-_PATTERN = struct.Struct("=QQQQQQBB6x")
+_PATTERN = struct.Struct(f"={3 * WORDS}QBB6x")
+_PROTOCOLS = {("icmp", 4): 1, ("icmp", 6): 58, ("tcp", 4): 6, ("tcp", 6): 6}  # and 17, UDP
 PROBE_BYTES = _PROBE_HEAD.size + _PATTERNS * _PATTERN.size
 
 
@@ -67,34 +69,33 @@ class RawHookFunction:
 def read_hook_function(data: bytes) -> RawHookFunction:
     """Decode one struct hook_function."""
     *numbers, xt_table, nft_table, nft_chain = HOOK_FUNCTION.unpack(data)
-    names = (
-        name.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
-        for name in (xt_table, nft_table, nft_chain)
-    )
+    names = (name.split(b"\0", 1)[0].decode("utf-8", "backslashreplace") for name in (xt_table, nft_table, nft_chain))
     return RawHookFunction(*numbers, *names)
 
 
-def _word(word: Word) -> tuple[int, int, int]:
-    return native(word.mask), native(word.value), word.at
+def _native(data: bytes) -> int:
+    """Return the number that a processor of this machine loads from these bytes."""
+    return int.from_bytes(data, sys.byteorder)
 
 
 def _pattern(pattern: Pattern) -> bytes:
-    return _PATTERN.pack(*_word(pattern.first), *_word(pattern.second), pattern.protocol, pattern.leg)
+    numbers = (number for word in pattern.words for number in (_native(word.mask), _native(word.value), word.at))
+    return _PATTERN.pack(*numbers, pattern.protocol, pattern.leg)
 
 
-def probe_bytes(identity: Identity) -> bytes:
+def probe_bytes(mark: ProbeMark, source_port: int | None) -> bytes:
     """Return struct probe as user space fills it in before the first link."""
-    known = patterns(identity)
+    known = patterns(mark)
     ports = [0] * _PORTS
-    if identity.source_port is not None:
-        ports[0] = int.from_bytes(identity.source_port.to_bytes(2, "big"), sys.byteorder)
+    if source_port is not None:
+        ports[0] = _native(source_port.to_bytes(2, "big"))
     head = _PROBE_HEAD.pack(
         *[0] * _FOLLOWED,
         *ports,
-        identity.family,
-        ip_protocol(identity),
+        mark.family,
+        _PROTOCOLS.get((mark.protocol, mark.family), 17),
         0,
-        1 if identity.source_port is not None else 0,
+        1 if source_port is not None else 0,
         len(known),
         *[0] * _FOLLOWED,
         *[0] * (2 * _FOLLOWED),

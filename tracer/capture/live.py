@@ -56,7 +56,7 @@ class LiveCapture:
         self._reasons = btf.enumerators("skb_drop_reason")
         self.hooks = read_hooks(module, watch.namespaces)
         self._priorities = {
-            (netns.inum, hook): link_priorities(_at(self.hooks, netns, watch.identity.family, hook))
+            (netns.inum, hook): link_priorities(_at(self.hooks, netns, watch.mark.family, hook))
             for netns in watch.namespaces
             for hook in HOOKS
         }
@@ -68,7 +68,7 @@ class LiveCapture:
 
     def _attach(self, watch: Watch) -> None:
         self._module["probes"][ctypes.c_int(0)] = _leaf(
-            self._module["probes"], layout.probe_bytes(watch.identity)
+            self._module["probes"], layout.probe_bytes(watch.mark, watch.source_port)
         )
         self._module["events"].open_ring_buffer(self._collect)
         freed = load_program(self._module, "freed", self._module.RAW_TRACEPOINT)
@@ -78,7 +78,7 @@ class LiveCapture:
 
     def _attach_in(self, netns: Netns, watch: Watch) -> None:
         self._devices.update({(netns.inum, index): name for index, name in socket.if_nameindex()})
-        family = socket.AF_INET if watch.identity.family == 4 else socket.AF_INET6
+        family = socket.AF_INET if watch.mark.family == 4 else socket.AF_INET6
         for device in watch.devices:
             if device.netns.inum == netns.inum:
                 self._links.extend(self._link_device(device))

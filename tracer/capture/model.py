@@ -5,18 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from tracer.capture.patterns import Identity
 from tracer.document import HookFunction
 from tracer.endpoints.model import Device
 from tracer.events import Event
+from tracer.netfilter.evidence.signature import ProbeMark
 from tracer.netns import Netns
 
 
 @dataclass(frozen=True)
 class Watch:
-    """The probe to follow, and the namespaces and devices that it should pass."""
+    """The probe to follow, and the namespaces and devices that it should pass.
 
-    identity: Identity
+    `source_port` is the port that the probe is sent from, None for ICMP.
+    """
+
+    mark: ProbeMark
+    source_port: int | None
     namespaces: tuple[Netns, ...]
     devices: tuple[Device, ...]
 

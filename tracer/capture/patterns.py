@@ -1,34 +1,18 @@
-"""What makes a packet ours: the words that BPF looks for, by protocol and leg.
+"""The probe's signatures as BPF compares them: words of eight bytes at offsets from the network header.
 
-Offsets count from the network header; a packet with IP options or extension headers is never ours. See bpf/probe.h
-for how the patterns are used, and for the answer to plain UDP, whose pattern is learned as the request goes by.
+See bpf/probe.h for how they are used, and for the answer to plain UDP, whose pattern is learned as the request goes by.
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
-REQUEST, REPLY = 0, 1
-_ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
-_ECHO_TYPES = {4: (8, 0), 6: (128, 129)}  # request, reply: RFC 792, RFC 4443
-_TCP_SYN, _TCP_ACK = 0x02, 0x10
-TOKEN_IN_DNS = 13  # the header's 12 bytes and the length of the first label (RFC 1035, 4.1)
+from tracer.netfilter.evidence.signature import Field, ProbeMark, Signature, signatures
 
-
-@dataclass(frozen=True)
-class Identity:
-    """What tells our probe from every other packet; ports and sequence numbers in host order.
-
-    `protocol` is icmp, udp, tcp or dns; `source_port` is None for icmp, `sequence` counts for tcp alone. For dns,
-    `token` is the text of the question's first label.
-    """
-
-    family: int
-    protocol: str
-    token: bytes
-    source_port: int | None = None
-    sequence: int = 0
+WORD_BYTES = 8
+WORDS = 3
+_NETWORK_HEADER = {4: 20, 6: 40}  # without options and extension headers: with them, a packet is never ours
+_LEGS = {"request": 0, "reply": 1}
 
 
 @dataclass(frozen=True)
@@ -36,75 +20,32 @@ class Word:
     """Eight bytes of a packet: those at `at` must be `value` wherever `mask` has a one."""
 
     at: int = 0
-    mask: bytes = bytes(8)
-    value: bytes = bytes(8)
+    mask: bytes = bytes(WORD_BYTES)
+    value: bytes = bytes(WORD_BYTES)
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """A packet of IP protocol `protocol` that has both words belongs to `leg`."""
+    """A packet of IP protocol `protocol` in which every word fits belongs to leg 0 (request) or 1 (reply)."""
 
     protocol: int
     leg: int
-    first: Word
-    second: Word = Word()
+    words: tuple[Word, ...]
 
 
-def _word(at: int, value: bytes, mask: bytes | None = None) -> Word:
-    mask = mask or b"\xff" * len(value)
-    return Word(at, mask.ljust(8, b"\0"), value.ljust(8, b"\0"))
-
-
-def ip_protocol(identity: Identity) -> int:
-    """Return the IP protocol number of the probe."""
-    if identity.protocol == "icmp":
-        return _ICMP if identity.family == 4 else _ICMPV6
-    return _TCP if identity.protocol == "tcp" else _UDP
-
-
-def _quoted(identity: Identity, at: int) -> Pattern:
-    """Match an ICMP error that quotes the probe (RFC 792, RFC 4443); `at` counts from the quoted transport header."""
-    network = 20 if identity.family == 4 else 40
-    value = identity.sequence.to_bytes(4, "big") if identity.protocol == "tcp" else identity.token[:8]
-    return Pattern(
-        _ICMP if identity.family == 4 else _ICMPV6, REPLY, _word(network + 8 + network + at, value)
-    )
-
-
-def patterns(identity: Identity) -> tuple[Pattern, ...]:
+def patterns(mark: ProbeMark) -> tuple[Pattern, ...]:
     """Return the patterns of the probe, of its answers, and of ICMP errors that quote it."""
-    transport = 20 if identity.family == 4 else 40
-    protocol = ip_protocol(identity)
-    token = identity.token[:8]
-    if identity.protocol == "icmp":
-        request, reply = _ECHO_TYPES[identity.family]
-        return (
-            Pattern(protocol, REQUEST, _word(transport + 8, token), _word(transport, bytes([request]))),
-            Pattern(protocol, REPLY, _word(transport + 8, token), _word(transport, bytes([reply]))),
-            _quoted(identity, 8),
-        )
-    if identity.protocol == "tcp":
-        sequence = identity.sequence.to_bytes(4, "big")
-        acknowledgement = ((identity.sequence + 1) & 0xFFFFFFFF).to_bytes(4, "big")
-        syn = _word(transport + 13, bytes([_TCP_SYN]), bytes([_TCP_SYN | _TCP_ACK]))
-        ack = _word(transport + 13, bytes([_TCP_ACK]), bytes([_TCP_ACK]))
-        return (
-            Pattern(protocol, REQUEST, _word(transport + 4, sequence), syn),
-            Pattern(protocol, REPLY, _word(transport + 8, acknowledgement), ack),
-            _quoted(identity, 4),
-        )
-    if identity.protocol == "dns":
-        at = 8 + TOKEN_IN_DNS
-        question = _word(transport + 10, b"\0", b"\x80")  # the QR bit
-        answer = _word(transport + 10, b"\x80", b"\x80")
-        return (
-            Pattern(protocol, REQUEST, _word(transport + at, token), question),
-            Pattern(protocol, REPLY, _word(transport + at, token), answer),
-            _quoted(identity, at),
-        )
-    return (Pattern(protocol, REQUEST, _word(transport + 8, token)), _quoted(identity, 8))
+    start = _NETWORK_HEADER[mark.family]
+    return tuple(_pattern(signature, start) for signature in signatures(mark) if signature.fields)
 
 
-def native(word: bytes) -> int:
-    """Return the number that a processor of this machine loads from eight bytes."""
-    return int.from_bytes(word, sys.byteorder)
+def _pattern(signature: Signature, start: int) -> Pattern:
+    words = tuple(_word(field, start) for field in signature.fields)
+    return Pattern(signature.protocol, _LEGS[signature.leg], words + (Word(),) * (WORDS - len(words)))
+
+
+def _word(field: Field, start: int) -> Word:
+    """Return the word for a field's first eight bytes; half a token is 64 random bits, which tells it well enough."""
+    value = field.value[:WORD_BYTES]
+    mask = field.mask[:WORD_BYTES] or b"\xff" * len(value)
+    return Word(start + field.offset, mask.ljust(WORD_BYTES, b"\0"), value.ljust(WORD_BYTES, b"\0"))

@@ -1,0 +1,144 @@
+"""Turn events into the journey: both legs, hop by hop, each hook with what its rules decided.
+
+Pure: the same events, live or recorded, give the same journey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from tracer.document import Addresses, Decision, HookFunction, Hop, LegTrace
+from tracer.events import DeviceEvent, Event, FreedEvent, HookEvent, Leg, RuleEvent, SocketEvent
+from tracer.packet import endpoint_text, parse_packet
+
+PacketEvent = DeviceEvent | HookEvent | FreedEvent | SocketEvent
+
+
+def build_legs(events: Sequence[Event], hooks: Sequence[HookFunction]) -> tuple[LegTrace, ...]:
+    """Return the legs that were seen, each with its hops in time order."""
+    legs: tuple[Leg, ...] = ("request", "reply")
+    traces = (LegTrace(leg, _hops([event for event in events if event.leg == leg], hooks)) for leg in legs)
+    return tuple(trace for trace in traces if trace.hops)
+
+
+def _hops(events: Sequence[Event], hooks: Sequence[HookFunction]) -> tuple[Hop, ...]:
+    rules = [event for event in events if isinstance(event, RuleEvent)]
+    packets = sorted(
+        (event for event in events if not isinstance(event, RuleEvent)), key=lambda event: (event.at_ns, _rank(event))
+    )
+    hops: list[Hop] = []
+    decided: set[tuple[str, str]] = set()
+    for (netns, place, _), group in groupby(packets, key=_spot):
+        here: list[RuleEvent] = []
+        if (netns, place) not in decided:
+            decided.add((netns, place))
+            here = [rule for rule in rules if (rule.netns, rule.hook) == (netns, place)]
+        hops.append(_hop(place, list(group), in_order(here, hooks)))
+    return tuple(hops)
+
+
+def _rank(event: PacketEvent) -> int:
+    """Order what bears the same time: a packet is sent before it is seen and received after."""
+    if isinstance(event, SocketEvent):
+        return 2 if event.action == "received" else 0
+    return 1
+
+
+def place_of(event: PacketEvent) -> str:
+    """Return the hop's name for an event: a device's direction, the hook, `freed` or `socket`."""
+    if isinstance(event, DeviceEvent):
+        return event.direction
+    if isinstance(event, HookEvent):
+        return event.hook
+    return "freed" if isinstance(event, FreedEvent) else "socket"
+
+
+def _spot(event: PacketEvent) -> tuple[str, str, str]:
+    device = event.device if isinstance(event, DeviceEvent) else ""
+    return event.netns, place_of(event), device
+
+
+def _hop(place: str, events: list[PacketEvent], rules: Iterable[RuleEvent]) -> Hop:
+    first, last = events[0], events[-1]
+    came, left = _addresses(first.packet), _addresses(last.packet)
+    return Hop(
+        at_ns=first.at_ns,
+        netns=first.netns,
+        place=place,
+        device=_device(first),
+        address_from=left.address_from,
+        address_to=left.address_to,
+        decisions=tuple(map(_decision, rules)),
+        translated_from=came if came != left else None,
+        detail=_detail(last),
+    )
+
+
+def _addresses(packet: bytes) -> Addresses:
+    header = parse_packet(packet)
+    if header is None:
+        return Addresses("", "")
+    return Addresses(
+        endpoint_text(header.source, header.source_port), endpoint_text(header.destination, header.destination_port)
+    )
+
+
+def _device(event: PacketEvent) -> str | None:
+    if isinstance(event, DeviceEvent):
+        return event.device
+    if isinstance(event, HookEvent):
+        return event.device_in or event.device_out or None
+    return None
+
+
+def _detail(event: PacketEvent) -> str:
+    if isinstance(event, FreedEvent):
+        return f"{event.function} {event.reason}".strip()
+    if isinstance(event, SocketEvent):
+        return f"{event.action} {event.error}".strip()
+    return ""
+
+
+def _decision(event: RuleEvent) -> Decision:
+    return Decision(
+        backend=event.backend,
+        family=event.family,
+        table=event.table,
+        chain=event.chain,
+        position=event.position,
+        handle=event.handle,
+        rule=event.rule,
+        verdict=event.verdict,
+        owner=event.owner,
+    )
+
+
+def in_order(rules: Sequence[RuleEvent], hooks: Sequence[HookFunction]) -> list[RuleEvent]:
+    """Sort one hook's rule events by the true order of their tables and base chains.
+
+    The two backends report on sockets of their own, so the time at which an event was read does not order them. A
+    rule in a chain that is no base chain belongs to the base chain that its backend and table entered last.
+    """
+    places: list[tuple[int, int]] = []
+    current: dict[tuple[str, str], int] = {}
+    for number, rule in enumerate(rules):
+        key = rule.backend, rule.table
+        base = _order_of_base_chain(rule, hooks)
+        current[key] = base if base is not None else current.get(key, 0)
+        places.append((current[key], number))
+    return [rules[number] for _, number in sorted(places)]
+
+
+def _order_of_base_chain(rule: RuleEvent, hooks: Sequence[HookFunction]) -> int | None:
+    family = "ipv4" if rule.packet[:1] and rule.packet[0] >> 4 == 4 else None
+    for entry in hooks:
+        same = (entry.netns, entry.hook, entry.backend, entry.table) == (
+            rule.netns,
+            rule.hook,
+            rule.backend,
+            rule.table,
+        )
+        if same and entry.chain == rule.chain and (family is None or entry.family == family):
+            return entry.order
+    return None

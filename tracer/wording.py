@@ -1,0 +1,46 @@
+"""The words of a verdict's sentence, the same wherever it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracer.document import Culprit, HookFunction, Hop
+
+
+def rule_words(culprit: Culprit) -> str:
+    """Return `by iptables-legacy, table filter, chain INPUT, rule 3: -A INPUT … -j DROP`."""
+    place = f"by {culprit.backend}, table {culprit.table}, chain {culprit.chain}"
+    if culprit.kind == "policy":
+        return f"{place}, by the chain's policy: {culprit.rule}"
+    number = f"rule {culprit.position}" if culprit.position is not None else f"handle {culprit.handle}"
+    return f"{place}, {number}: {culprit.rule}"
+
+
+def order_clause(culprit: Culprit, hop: Hop, hooks: Sequence[HookFunction]) -> str:
+    """Return a sentence on which backend runs first where the packet ended; nothing where only one stands there."""
+    order = _backends_in_order(culprit, hooks)
+    if len(order) < 2 or culprit.backend is None:
+        return ""
+    before = order[: order.index(culprit.backend)] if culprit.backend in order else []
+    after = [backend for backend in order if backend != culprit.backend and backend not in before]
+    if before:
+        agreed = [backend for backend in before if _accepted(hop, backend)]
+        clause = f" {' and '.join(before)} ran first at this hook"
+        return f"{clause} and accepted it." if agreed == before else f"{clause}."
+    return f" {culprit.backend} runs first at this hook: {' and '.join(after)} never saw the packet there."
+
+
+def _accepted(hop: Hop, backend: str) -> bool:
+    verdicts = [decision.verdict for decision in hop.decisions if decision.backend == backend]
+    return bool(verdicts) and verdicts[-1] == "accept"
+
+
+def _backends_in_order(culprit: Culprit, hooks: Sequence[HookFunction]) -> list[str]:
+    """Return the backends at the culprit's hook that share its base chain's priority, in the order they run."""
+    family = "ipv6" if culprit.family == "ip6" else "ipv4"
+    here = [
+        entry for entry in hooks if (entry.netns, entry.hook, entry.family) == (culprit.netns, culprit.hook, family)
+    ]
+    own = [e.priority for e in here if (e.backend, e.table) == (culprit.backend, culprit.table)]
+    order = [e.backend for e in here if e.backend is not None and e.priority in own]
+    return list(dict.fromkeys(order))
