@@ -1,0 +1,160 @@
+"""Hear from nf_tables which rules a marked packet matched.
+
+nf_tables publishes every rule, return and policy that a packet with nf_trace meets on a multicast group of its
+namespace. Anybody can set that bit: other tracers and the node's own `meta nftrace` publish there too, and a
+message carries too little of the packet to tell a token. What identifies ours is the mark: the rule of it that
+matched is traced like any other, at every hook in front of all other chains. Such a message opens what follows
+with the same trace id, and its handle tells the hook and the leg. The hook thus is known for chains that are
+not base chains too. The id stays the same while a packet is with netfilter (it is made of the skb's address,
+flow hash and incoming interface, nf_tables_trace.c), but the next packet may get it again, and one that goes
+through a loopback or bridge device gets another: what the mark said last is what counts. A drop ends an id, and
+so does our chain's policy: a traced packet that no rule of the mark matched is not ours.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import cast
+
+from pyroute2.netlink import nlmsg
+from pyroute2.netlink.nfnetlink import NFNLGRP_NFTRACE
+
+from tracer.errors import CannotTraceError
+from tracer.netfilter.evidence import nfnetlink
+from tracer.netfilter.evidence.mark import Mark, MarkRule
+from tracer.netfilter.evidence.messages import NftEvidence, NftTraceMessage, Step, name_text
+from tracer.netfilter.evidence.table import OUR_TABLE
+from tracer.netfilter.evidence.wire import nft_trace_msg
+from tracer.netfilter.ruleset import HOOKS, Family
+from tracer.netns import Netns, run_in
+
+_FAMILIES: Mapping[int, Family] = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
+_STEPS: Mapping[int, Step] = {1: "policy", 2: "return", 3: "rule"}  # enum nft_trace_types
+# include/uapi/linux/netfilter.h and enum nft_verdicts in nf_tables.h
+_VERDICTS = {
+    0: "drop",
+    1: "accept",
+    2: "stolen",
+    3: "queue",
+    4: "repeat",
+    -1: "continue",
+    -2: "break",
+    -3: "jump",
+    -4: "goto",
+    -5: "return",
+}
+_MOST_AT_ONCE = 1000  # somebody else's trace of much traffic must not keep us from everything else
+_VERDICT_MASK = 0xFF  # above it, a queue's number or the errno of a drop
+
+
+class NftTraceReader:
+    """The trace messages of one mark's packets in one namespace; `lost` counts what the kernel had no room for.
+
+    It can be polled by `fileno`, and never blocks.
+    """
+
+    def __init__(self, stream: socket.socket, mark: Mark) -> None:
+        """Take over `stream`, a member of the trace group."""
+        self.lost = 0
+        self._stream = stream
+        self._mark = mark
+        self._places: dict[int, MarkRule] = {}
+
+    def __enter__(self) -> NftTraceReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when messages wait."""
+        return self._stream.fileno()
+
+    def close(self) -> None:
+        """Leave the group; once more does nothing."""
+        self._stream.close()
+
+    def read(self) -> list[NftEvidence]:
+        """Return what waits and is ours, in the kernel's order."""
+        seen = []
+        for data in itertools.islice(nfnetlink.receive(self._stream), _MOST_AT_ONCE):
+            if data is None:
+                self.lost += 1
+            else:
+                seen.append(self._evidence(parse_nft_trace(data, time.monotonic_ns())))
+        return [evidence for evidence in seen if evidence is not None]
+
+    def _evidence(self, message: NftTraceMessage) -> NftEvidence | None:
+        if message.table == self._mark.table:
+            self._follow(message)
+        if OUR_TABLE.fullmatch(message.table):
+            return None
+        place = self._places.get(message.trace_id)
+        if place is None:
+            return None
+        if message.verdict == "drop":
+            del self._places[message.trace_id]
+        return NftEvidence(place.leg, place.hook, message)
+
+    def _follow(self, message: NftTraceMessage) -> None:
+        """Note where a packet of ours is, by what the mark's own rules and chains say of it."""
+        marked = self._mark.rules.get(message.handle) if message.handle is not None else None
+        if marked is not None:
+            self._places[message.trace_id] = marked
+        elif message.step == "policy" and message.chain.upper() in HOOKS:
+            self._places.pop(message.trace_id, None)
+
+
+def open_nft_trace(netns: Netns, mark: Mark) -> NftTraceReader:
+    """Listen in `netns` to what nf_tables says of the packets of `mark`, which was set there."""
+    try:
+        return NftTraceReader(run_in(netns, _stream), mark)
+    except OSError as error:
+        raise CannotTraceError(
+            f"cannot listen to nf_tables' traces in the network namespace of {netns.label}: {error.strerror}",
+            "Run as root (CAP_NET_ADMIN is needed)",
+        ) from error
+
+
+def _stream() -> socket.socket:
+    stream = nfnetlink.open_socket()
+    nfnetlink.listen(stream, NFNLGRP_NFTRACE)
+    return stream
+
+
+def parse_nft_trace(data: bytes, at_ns: int) -> NftTraceMessage:
+    """Return one NFT_MSG_TRACE, given with its netlink header, as plain data."""
+    decoded = nft_trace_msg(data)
+    decoded.decode()
+    found = dict(decoded["attrs"])
+    handle = found.get("NFTA_TRACE_RULE_HANDLE")
+    return NftTraceMessage(
+        at_ns=at_ns,
+        trace_id=found["NFTA_TRACE_ID"],
+        family=_FAMILIES[decoded["nfgen_family"]],
+        table=name_text(found["NFTA_TRACE_TABLE"]),
+        chain=name_text(found["NFTA_TRACE_CHAIN"]),
+        step=_STEPS[found["NFTA_TRACE_TYPE"]],
+        handle=handle,
+        verdict=_verdict(found),
+        device_in=found.get("NFTA_TRACE_IIF", 0),
+        device_out=found.get("NFTA_TRACE_OIF", 0),
+        mark=found.get("NFTA_TRACE_MARK", 0),
+        packet=found.get("NFTA_TRACE_NETWORK_HEADER", b"") + found.get("NFTA_TRACE_TRANSPORT_HEADER", b""),
+    )
+
+
+def _verdict(found: Mapping[str, object]) -> str:
+    if "NFTA_TRACE_POLICY" in found:
+        return "accept" if found["NFTA_TRACE_POLICY"] else "drop"
+    verdict = cast(nlmsg, found["NFTA_TRACE_VERDICT"])
+    code = verdict.get_attr("NFTA_VERDICT_CODE")
+    word = _VERDICTS.get(code if code < 0 else code & _VERDICT_MASK, f"verdict {code}")
+    chain = verdict.get_attr("NFTA_VERDICT_CHAIN")
+    return f"{word} {name_text(chain)}" if chain else word
