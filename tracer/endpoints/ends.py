@@ -6,22 +6,22 @@ from pyroute2 import IPRoute
 
 from tracer.endpoints.links import Route, read_link
 from tracer.endpoints.locate import Elsewhere, Here
-from tracer.endpoints.model import Device, End
+from tracer.endpoints.model import Device, End, LocalEnd
 from tracer.endpoints.pods import Pod
 from tracer.netns import Netns, run_in
 
 
-def source_end(place: Here, address: str, out: Route) -> End:
+def source_end(place: Here, address: str, out: Route) -> LocalEnd:
     """Return the end that sends from `address` by the route `out`."""
     if place.pod is None:
-        return End(place.label, place.netns, address, _device(place.netns, out.index), None)
+        return LocalEnd(place.label, place.netns, address, _device(place.netns, out.index), None)
     return _pod_end(place, place.pod, address, out.index)
 
 
-def destination_end(place: Here, address: str, back: Route) -> End:
+def destination_end(place: Here, address: str, back: Route) -> LocalEnd:
     """Return the end that receives at `address` and answers by the route `back`."""
     if place.pod is None:
-        return End(place.label, place.netns, address, _device(place.netns, back.index), None)
+        return LocalEnd(place.label, place.netns, address, _device(place.netns, back.index), None)
     holder = next((held.index for held in place.pod.addresses if held.address == address), back.index)
     # An address on the loopback device is reached through another one.
     return _pod_end(place, place.pod, address, holder if holder in place.pod.host_ends else back.index)
@@ -53,9 +53,9 @@ def blind_spots(first: End, last: End) -> tuple[str, ...]:
     )
 
 
-def _pod_end(place: Here, pod: Pod, address: str, index: int) -> End:
+def _pod_end(place: Here, pod: Pod, address: str, index: int) -> LocalEnd:
     host = pod.host_ends.get(index)
-    return End(
+    return LocalEnd(
         place.label,
         place.netns,
         address,

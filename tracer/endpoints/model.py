@@ -82,6 +82,13 @@ class End:
 
 
 @dataclass(frozen=True)
+class LocalEnd(End):
+    """An end in the node or in one of its pods."""
+
+    netns: Netns
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A veth of the node behind which the packet may turn up once it is translated.
 
@@ -107,7 +114,7 @@ class ResolvedFlow:
     port: int | None
     family: IpFamily
     node: Netns
-    source: End
+    source: LocalEnd
     destination: End
     devices: tuple[Device, ...]
     candidates: tuple[Candidate, ...] = ()
