@@ -12,7 +12,7 @@ from pod_wiring import Names, ip, namespaces, node_with_pods, process_in, run, w
 
 from tracer.endpoints.namespaces import list_namespaces, node_namespace
 from tracer.endpoints.parse import parse_endpoint
-from tracer.endpoints.pods import peer_namespaces
+from tracer.endpoints.pods import peer_namespaces, read_pod
 from tracer.endpoints.resolve import resolve_flow
 from tracer.errors import CannotTraceError, UsageError
 from tracer.netns import Netns, open_netns, run_in
@@ -178,6 +178,59 @@ def test_a_pod_that_may_bind_any_address_does_not_hold_them_all():
             )
 
 
+def test_ifindexes_that_fit_by_chance_join_no_pod_to_another_node():
+    with namespaces("node", "pod", "node2", "pod2") as (*first, node, pod):
+        for here, there in (first, (node, pod)):
+            wire_calico(here, there)
+        nodes = [open_netns("node", f"/run/netns/{name}") for name in (first[0], node)]
+        ours = open_netns("pod", f"/run/netns/{pod}")
+        (end,) = read_pod(ours, nodes[1]).host_ends.values()
+        assert end.device.name == "cali0"
+        assert read_pod(ours, nodes[0]).host_ends == {}
+
+
+def test_an_address_that_leads_to_the_node_is_preferred():
+    """A pod may hold others, on its loopback device too, that the node has no route to."""
+    with namespaces("node", "pod") as (node, pod):
+        wire_bridge(node, pod)
+        ip(pod, "addr add 10.9.9.9/32 dev lo")
+        flow = resolve_flow(
+            parse_endpoint(f"netns:{pod}"),
+            parse_endpoint("node"),
+            node=parse_endpoint(f"netns:{node}"),
+            protocol="icmp",
+        )
+        assert (flow.source.address, flow.destination.address) == ("10.66.0.2", "10.66.0.1")
+
+
+def test_an_address_on_the_loopback_device_is_reached_through_another():
+    with namespaces("node", "pod") as (node, pod):
+        wire_bridge(node, pod)
+        ip(pod, "addr add 10.9.9.9/32 dev lo")
+        ip(node, "route add 10.9.9.9/32 via 10.66.0.2")
+        flow = resolve_flow(
+            parse_endpoint("node"),
+            parse_endpoint("10.9.9.9"),
+            node=parse_endpoint(f"netns:{node}"),
+            protocol="icmp",
+        )
+        assert (flow.destination.device.name, flow.destination.host_device.name) == ("eth0", "veth0")
+
+
+def test_an_address_of_too_narrow_a_scope_speaks_to_nobody():
+    with namespaces("node", "pod") as (node, pod):
+        wire_bridge(node, pod)
+        ip(pod, "addr flush dev eth0", "addr add 10.66.0.2/24 scope link dev eth0", "route add default via 10.66.0.1")
+        ip(node, "addr add 192.0.2.1/24 dev lo")
+        with pytest.raises(UsageError, match=r"^netns:pod-\w+ has no address from which to reach 192.0.2.1"):
+            resolve_flow(
+                parse_endpoint(f"netns:{pod}"),
+                parse_endpoint("192.0.2.1"),
+                node=parse_endpoint(f"netns:{node}"),
+                protocol="icmp",
+            )
+
+
 def test_the_nodes_own_namespace_named_otherwise_is_the_node(lab):
     flow = resolve(lab, "routed", f"netns:/run/netns/{lab.node}")
     assert flow.destination.netns == flow.node
@@ -298,6 +351,7 @@ def test_each_namespace_is_listed_once(lab):
         ("10.99.0.1", "node", {}, "10.99.0.1 is neither an address of the node nor of a pod"),
         ("routed", "fd66::2", {"family": 4}, "fd66::2 has no IPv4 address"),
         ("10.65.0.2", "fd66::2", {}, "10.65.0.2 and fd66::2 have no address family in common"),
+        ("bridged", "10.66.0.255", {}, r"no route from .* to 10.66.0.255 \(it is a broadcast address"),
         ("routed", "node", {"port": 80}, "ICMP has no ports"),
         ("routed", "node", {"protocol": "udp"}, "udp needs a port"),
         ("routed", "node", {"protocol": "tcp", "port": 70000}, "port 70000 is out of range"),

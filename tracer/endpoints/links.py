@@ -106,8 +106,8 @@ def read_route(ip: IPRoute, destination: str, source: str | None = None) -> Rout
         (message,) = ip.route("get", dst=destination, **given)
     except NetlinkError as error:
         raise NoRouteError(os.strerror(error.code)) from error
-    if message["type"] not in {_RTN_UNICAST, _RTN_LOCAL}:  # IPv6 answers with the blackhole itself
-        raise NoRouteError(os.strerror(errno.ENETUNREACH))
+    if message["type"] not in {_RTN_UNICAST, _RTN_LOCAL}:
+        raise NoRouteError("it is a broadcast address or the like there")
     return Route(message.get("oif"), source or message.get("prefsrc"), message["type"] == _RTN_LOCAL)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from pyroute2 import IPRoute
 
 from tracer.endpoints.ends import (
@@ -118,7 +116,7 @@ def _choose_target(start: Here, end: Here | Elsewhere, family: IpFamily) -> str:
 def _own_address(place: Here, target: str) -> str:
     """Return the address from which `place` would speak to `target`."""
     source = _route(place, target).source
-    if source is None or ipaddress.ip_address(source) in ipaddress.IPv6Network("fe80::/10"):
+    if source is None:
         raise UsageError(
             f"{place.label} has no address from which to reach {target}",
             "Give it one of that family, or name another address as the other end",
