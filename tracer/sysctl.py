@@ -10,14 +10,18 @@ import os
 import re
 from pathlib import Path
 
-_NAME = re.compile(r"net(\.[a-zA-Z0-9_-]+)+")
+# With slashes, as sysctl(8) also takes them, a part may have dots: devices are called `eth0.100`, `vxlan.calico`.
+_NAME = re.compile(r"net(?:(?:\.[a-zA-Z0-9_-]+)+|(?:/[a-zA-Z0-9_-][a-zA-Z0-9_.-]*)+)")
 
 
 def path_of(name: str) -> Path:
-    """Return the file of `net.netfilter.nf_log.2`; raise ValueError for what is not a name below `net`."""
+    """Return the file of `net.netfilter.nf_log.2`, or of `net/ipv4/conf/eth0.100/forwarding`.
+
+    Raise ValueError for what is not a name below `net`.
+    """
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not the name of a sysctl of a network namespace")
-    return Path("/proc/sys", *name.split("."))
+    return Path("/proc/sys", *name.split("/" if "/" in name else "."))
 
 
 def read(name: str) -> str:
