@@ -191,7 +191,8 @@ def _freed(evidence: Evidence, leg: Leg, freed: FreedEvent) -> Verdict:
         function=freed.function,
         reason=freed.reason or None,
     )
-    text = f"{_opening(evidence, leg)} was dropped in {freed.netns} by the kernel, not by a rule: {freed.function} ({word})."
+    cause = f"by the kernel, not by a rule: {freed.function} ({word})"
+    text = f"{_opening(evidence, leg)} was dropped in {freed.netns} {cause}."
     return Verdict(_outcome(leg), leg, text, "observed", culprit)
 
 
@@ -239,15 +240,16 @@ def _vanished(evidence: Evidence, leg: Leg) -> Verdict:
     seized = _deciding(evidence, leg, ("queue", "stolen"))
     if seized:
         culprit = _rule_culprit(*seized)
-        text = f"{_opening(evidence, leg)} was taken out of the path in {culprit.netns} at {culprit.hook} {rule_words(culprit)}."
+        where = f"in {culprit.netns} at {culprit.hook} {rule_words(culprit)}"
+        text = f"{_opening(evidence, leg)} was taken out of the path {where}."
         return Verdict(_outcome(leg), leg, text, "observed", culprit)
     last = hops[-1] if hops else None
     destination = evidence.flow.destination
-    if last and leg == "request" and (last.netns, last.place) == (destination.netns, "INPUT"):
+    if last and leg == "request" and last.place == "INPUT":
         text = f"No reply: the request from {_route(evidence.flow, leg)} arrived in {last.netns}, and nothing answered."
         return _silence(last, text, "it passed INPUT there, was not dropped, and no answer was sent", "no_reply", leg)
     if last and leg == "request" and not destination.netns and last.place == "egress":
-        text = f"No reply: the request to {destination.address} left {last.netns} through {last.device}, and no answer came."
+        text = f"No reply: the request to {destination.address} left {last.netns} by {last.device}, and no answer came."
         return _silence(last, text, "nothing behind that device is watched", "no_reply", leg)
     where = f"in {last.netns} at {last.place} {last.device or ''}".rstrip() if last else "at its socket"
     text = f"{_opening(evidence, leg)} was last seen {where}; nothing said where it went."

@@ -5,35 +5,29 @@ Everything that is attached hangs on a descriptor of this process and goes with 
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
-from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 from tracer.capture import btf, layout
 from tracer.capture.bpf_syscall import (
-    ATTACH_NETFILTER,
     ATTACH_TCX_EGRESS,
     ATTACH_TCX_INGRESS,
-    PROGRAM_NETFILTER,
     link_netfilter,
     link_tcx,
     open_raw_tracepoint,
 )
-from tracer.capture.compiler import load_program
-from tracer.capture.hook_functions import read_hooks
 from tracer.capture.model import Watch
 from tracer.capture.priorities import link_priorities
+from tracer.capture.programs import Programs
 from tracer.document import HookFunction
 from tracer.endpoints.model import Device
 from tracer.errors import CannotTraceError
 from tracer.events import DeviceEvent, Event, FreedEvent, HookEvent, Leg
 from tracer.netfilter.ruleset import HOOKS
 from tracer.netns import Netns, run_in
-
-SOURCES = ("veth.c", "netfilter.c", "drops.c", "hooks.c")
 
 _ENTRY_HOOKS = ("PREROUTING", "OUTPUT")  # where a packet enters a namespace, or is born in it
 _LEGS: tuple[Leg, Leg] = ("request", "reply")
@@ -46,17 +40,16 @@ class LiveCapture:
     netfilter: Literal["link"] = "link"
     veth: Literal["tcx"] = "tcx"
 
-    def __init__(self, module: Any, watch: Watch) -> None:  # noqa: ANN401  (bcc has no types)
-        """Load and attach everything; `module` is compiled from SOURCES. Raises CannotTraceError."""
-        self._module = module
+    def __init__(self, programs: Programs, watch: Watch, hooks: Sequence[HookFunction]) -> None:
+        """Attach everything; `hooks` is what stood in the watched namespaces before. Raises CannotTraceError."""
+        self._programs = programs
         self._labels = {netns.inum: netns.label for netns in watch.namespaces}
         self._devices: dict[tuple[int, int], str] = {}
         self._links: list[int] = []
-        self._raw: list[layout.RawEvent] = []
+        self._lost_before = programs.lost()
         self._reasons = btf.enumerators("skb_drop_reason")
-        self.hooks = read_hooks(module, watch.namespaces)
         self._priorities = {
-            (netns.inum, hook): link_priorities(_at(self.hooks, netns, watch.mark.family, hook))
+            (netns.inum, hook): link_priorities(_at(hooks, netns, watch.mark.family, hook))
             for netns in watch.namespaces
             for hook in HOOKS
         }
@@ -67,12 +60,8 @@ class LiveCapture:
             raise
 
     def _attach(self, watch: Watch) -> None:
-        self._module["probes"][ctypes.c_int(0)] = _leaf(
-            self._module["probes"], layout.probe_bytes(watch.mark, watch.source_port)
-        )
-        self._module["events"].open_ring_buffer(self._collect)
-        freed = load_program(self._module, "freed", self._module.RAW_TRACEPOINT)
-        self._links.append(open_raw_tracepoint(freed, "kfree_skb"))
+        self._programs.set_probe(layout.probe_bytes(watch.mark, watch.source_port))
+        self._links.append(open_raw_tracepoint(self._programs.raw_tracepoint("freed"), "kfree_skb"))
         for netns in watch.namespaces:
             run_in(netns, lambda netns=netns: self._attach_in(netns, watch))  # type: ignore[misc]
 
@@ -86,14 +75,12 @@ class LiveCapture:
             self._links.extend(self._link_hook(netns, family, number, hook))
 
     def _link_device(self, device: Device) -> Iterator[int]:
-        scheduler = self._module.SCHED_CLS
         for name, attach_type in (
             ("device_ingress", ATTACH_TCX_INGRESS),
             ("device_egress", ATTACH_TCX_EGRESS),
         ):
-            program = load_program(self._module, name, scheduler, attach_type)
             try:
-                yield link_tcx(program, device.index, attach_type)
+                yield link_tcx(self._programs.tcx(name, attach_type), device.index, attach_type)
             except OSError as error:
                 raise CannotTraceError(
                     f"cannot watch device {device.name} of {device.netns.label}: {error.strerror}",
@@ -105,26 +92,20 @@ class LiveCapture:
         for nth, priority in enumerate(wanted):
             is_entry = nth == 0 and hook in _ENTRY_HOOKS
             name = "netfilter_entry" if is_entry else "netfilter_passage"
-            program = load_program(self._module, name, PROGRAM_NETFILTER, ATTACH_NETFILTER)
             step = -1 if nth == 0 else 1
-            yield _link_near(netns, program, family, number, priority, step)
-
-    def _collect(self, _context: object, data: int, _size: int) -> None:
-        self._raw.append(layout.read_event(ctypes.string_at(data, layout.EVENT.size)))
+            yield _link_near(netns, self._programs.netfilter(name), family, number, priority, step)
 
     def fileno(self) -> int:
         """Return the ring buffer's descriptor, which polls readable when there are events."""
-        return int(self._module["events"].map_fd)
+        return self._programs.events_descriptor()
 
     def read(self) -> list[Event]:
         """Return the events that have come in since the last call."""
-        self._module.ring_buffer_consume()
-        raw, self._raw = self._raw, []
-        return [self._event(event) for event in raw]
+        return [self._event(event) for event in self._programs.events()]
 
     def lost(self) -> int:
         """Return how many events found the ring buffer full."""
-        return int(self._module["lost"][ctypes.c_int(0)].value)
+        return self._programs.lost() - self._lost_before
 
     def close(self) -> None:
         """Detach every program by closing its link."""
@@ -142,7 +123,7 @@ class LiveCapture:
             names = self._device(raw.netns, raw.device_in), self._device(raw.netns, raw.device_out)
             return HookEvent(raw.at_ns, netns, leg, skb, hook, priority, *names, raw.mark, raw.packet)
         if raw.kind == layout.KIND_FREED:
-            function = self._module.ksym(raw.caller, show_offset=True).decode()
+            function = self._programs.symbol(raw.caller, offset=True)
             reason = self._reasons.get(raw.reason, "")
             return FreedEvent(raw.at_ns, netns, leg, skb, function, reason, raw.mark, raw.packet)
         direction: Literal["ingress", "egress"] = "ingress" if raw.kind == layout.KIND_INGRESS else "egress"
@@ -156,10 +137,6 @@ class LiveCapture:
 def _at(hooks: Iterable[HookFunction], netns: Netns, family: int, hook: str) -> list[HookFunction]:
     name = "ipv4" if family == 4 else "ipv6"
     return [entry for entry in hooks if (entry.netns, entry.family, entry.hook) == (netns.label, name, hook)]
-
-
-def _leaf(table: Any, data: bytes) -> Any:  # noqa: ANN401
-    return table.Leaf.from_buffer_copy(data)
 
 
 def _link_near(netns: Netns, program: int, family: int, hook: int, priority: int, step: int) -> int:

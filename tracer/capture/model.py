@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from tracer.document import HookFunction
 from tracer.endpoints.model import Device
 from tracer.events import Event
 from tracer.netfilter.evidence.signature import ProbeMark
@@ -28,13 +27,18 @@ class Watch:
 class Capture(Protocol):
     """A source of packet events: the kernel, or a recording of it.
 
-    `hooks` is what runs at each hook of the watched namespaces. `read` returns what was seen since the last call, in
-    any order; `lost` counts the events that found no room.
+    `read` returns what was seen since the last call, in any order; `lost` counts the events that found no room.
     """
 
-    netfilter: Literal["link", "fexit", "kprobe"]
-    veth: Literal["tcx", "clsact"]
-    hooks: tuple[HookFunction, ...]
+    @property
+    def netfilter(self) -> Literal["link", "fexit", "kprobe"]:
+        """The way in which netfilter is watched."""
+        ...
+
+    @property
+    def veth(self) -> Literal["tcx", "clsact"]:
+        """The way in which devices are watched."""
+        ...
 
     def fileno(self) -> int:
         """Return a descriptor that polls readable when there are events."""

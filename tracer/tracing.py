@@ -1,0 +1,182 @@
+"""Trace one flow: endpoints → probe and capture → events → journey → verdict → findings → document."""
+
+from __future__ import annotations
+
+import os
+import platform
+import select
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from tracer import __version__, document
+from tracer.capture.hook_functions import read_hooks
+from tracer.capture.live import LiveCapture
+from tracer.capture.model import Capture, Watch
+from tracer.changes import Changes, recover
+from tracer.endpoints.model import End, Endpoint, Protocol, ResolvedFlow
+from tracer.endpoints.resolve import resolve_flow
+from tracer.events import Event
+from tracer.findings.find import find
+from tracer.journey import build_legs
+from tracer.netfilter.evidence.signature import ProbeMark
+from tracer.netns import Netns
+from tracer.netns_lock import lock_netns
+from tracer.packet import IpFamily
+from tracer.preparation import Preparation
+from tracer.probe.answers import answer_event
+from tracer.probe.model import Probe, new_token
+from tracer.probe.sockets import ProbeSockets, open_sockets
+from tracer.rule_evidence import RuleEvidence, with_legacy_tables
+from tracer.settled import settled_at
+from tracer.verdict import Evidence, judge
+from tracer.watched import watched
+
+_LOCK_TIMEOUT_S = 30.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TraceRequest:
+    """What to trace; `family` and `port` are chosen where they are None, `timeout_s` bounds the wait for an answer."""
+
+    source: Endpoint
+    destination: Endpoint
+    node: Endpoint
+    protocol: Protocol
+    port: int | None
+    family: IpFamily | None
+    timeout_s: float
+
+
+def trace_flow(request: TraceRequest, preparation: Preparation, tell: Tell) -> document.TraceDocument:
+    """Send one probe and return what became of it; `tell` hears in a few words what is being waited for.
+
+    Raises UsageError for a flow that makes no sense, and CannotTraceError when this machine cannot trace it.
+    Everything that was set is undone when this returns, also by an exception.
+    """
+    started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    recover()
+    tell("looking for the endpoints")
+    flow = resolve_flow(
+        request.source,
+        request.destination,
+        protocol=request.protocol,
+        port=request.port,
+        family=request.family,
+        node=request.node,
+    )
+    namespaces, devices = watched(flow)
+    with ExitStack() as stack:
+        sockets = stack.enter_context(open_sockets(flow))
+        tell("compiling the BPF programs")
+        probe = preparation.build_probe.result()(flow, new_token(), sockets.source_port)
+        programs = preparation.programs.result()
+        hooks = read_hooks(programs, namespaces)
+        legacy = with_legacy_tables(namespaces, hooks)
+        stack.enter_context(lock_netns(legacy, lambda netns, pid: tell(_waiting(netns, pid)), _LOCK_TIMEOUT_S))
+        changes = stack.enter_context(Changes())
+        mark = _probe_mark(probe)
+        evidence = RuleEvidence(stack, changes, mark)
+        evidence.listen(namespaces, hooks)
+        capture = LiveCapture(programs, Watch(mark, probe.source_port, namespaces, devices), hooks)
+        stack.callback(capture.close)
+        tell("waiting for the answer")
+        events = _observe(capture, evidence, sockets, probe, request.timeout_s)
+        lost = capture.lost() + evidence.lost()
+    seen = document.Capture(
+        netfilter=capture.netfilter,
+        veth=capture.veth,
+        rules=evidence.sources,
+        events=len(events),
+        lost=lost,
+        changes=changes.listing(),
+        notes=(*flow.notes, *evidence.notes(), *changes.notes),
+    )
+    return conclude(_flow(flow, probe), _host(started), seen, hooks, evidence.rulesets(), events)
+
+
+def conclude(
+    flow: document.Flow,
+    host: document.Host,
+    capture: document.Capture,
+    hooks: Sequence[document.HookFunction],
+    rulesets: Sequence[document.RulesetSummary],
+    events: Sequence[Event],
+) -> document.TraceDocument:
+    """Return the document that follows from what was seen: live and recorded events go through here alike."""
+    legs = build_legs(events, hooks)
+    in_time_order = tuple(sorted(events, key=lambda event: event.at_ns))
+    evidence = Evidence(flow, legs, in_time_order, tuple(hooks))
+    verdict = judge(evidence)
+    findings = find(evidence, verdict, rulesets)
+    return document.TraceDocument(
+        flow=flow,
+        host=host,
+        capture=capture,
+        hooks=tuple(hooks),
+        rulesets=tuple(rulesets),
+        events=in_time_order,
+        legs=legs,
+        verdict=verdict,
+        findings=findings,
+    )
+
+
+def _observe(
+    capture: Capture, evidence: RuleEvidence, sockets: ProbeSockets, probe: Probe, timeout_s: float
+) -> list[Event]:
+    """Send the probe and collect events until its fate is settled, or until `timeout_s` has passed."""
+    poller = select.poll()
+    for descriptor in (capture.fileno(), *evidence.filenos(), *sockets.filenos()):
+        poller.register(descriptor, select.POLLIN)
+    events: list[Event] = [sockets.send(probe)]
+    deadline = time.monotonic_ns() + int(timeout_s * 1e9)
+
+    def read() -> None:
+        events.extend(capture.read())
+        events.extend(evidence.read())
+        events.extend(answer_event(answer, sockets.netns.label) for answer in sockets.read(probe))
+
+    while True:
+        read()
+        settled = settled_at(events)
+        until = deadline if settled is None else min(settled, deadline)
+        remaining = until - time.monotonic_ns()
+        if remaining <= 0:
+            break
+        poller.poll(remaining / 1e6)
+    read()  # what the packet filters said last was queued before its freeing was seen
+    return events
+
+
+def _probe_mark(probe: Probe) -> ProbeMark:
+    sequence = probe.tcp_sequence if probe.protocol == "tcp" else None
+    return ProbeMark(probe.protocol, probe.family, probe.token, sequence)
+
+
+def _waiting(netns: Netns, pid: int | None) -> str:
+    return f"waiting for another trace in {netns.label}" + (f" (pid {pid})" if pid else "")
+
+
+def _flow(flow: ResolvedFlow, probe: Probe) -> document.Flow:
+    source = _place(flow.source, probe.source_port)
+    return document.Flow(flow.protocol, probe.token.hex(), source, _place(flow.destination, flow.port))
+
+
+def _place(end: End, port: int | None) -> document.Place:
+    return document.Place(
+        endpoint=end.label,
+        netns=end.netns.label if end.netns else "",
+        address=end.address,
+        port=port,
+        device=end.device.name if end.device else None,
+        host_device=end.host_device.name if end.host_device else None,
+    )
+
+
+def _host(started: str) -> document.Host:
+    return document.Host(platform.node(), os.uname().release, __version__, started)
