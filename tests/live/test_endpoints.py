@@ -189,6 +189,16 @@ def test_ifindexes_that_fit_by_chance_join_no_pod_to_another_node():
         assert read_pod(ours, nodes[0]).host_ends == {}
 
 
+def test_a_veth_into_a_third_namespace_is_not_taken_for_one_into_the_node():
+    """Its other end's ifindex there is that of the pod's own host-side veth in the node."""
+    with namespaces("node", "pod", "third") as (node, pod, third):
+        wire_bridge(node, pod)
+        here, inside = open_netns("node", f"/run/netns/{node}"), open_netns("pod", f"/run/netns/{pod}")
+        ((index, end),) = read_pod(inside, here).host_ends.items()
+        ip(third, f"link add far0 index {end.device.index} type veth peer name eth1 netns {pod}")
+        assert read_pod(inside, here).host_ends == {index: end}
+
+
 def test_an_address_that_leads_to_the_node_is_preferred():
     """A pod may hold others, on its loopback device too, that the node has no route to."""
     with namespaces("node", "pod") as (node, pod):
@@ -269,10 +279,21 @@ def test_ipv6_is_taken_when_ipv4_is_not_on_both_ends():
         assert (flow.family, flow.source.address) == (6, "fd66::2")
 
 
-def test_deprecated_and_link_local_addresses_are_not_taken():
+@pytest.mark.parametrize(
+    "address",
+    [
+        "fd66::3/64 dev eth0 preferred_lft 0 valid_lft 3600",  # deprecated
+        "fd66::3/64 dev eth1",  # tentative: its device is down, so nobody was asked whether it is free
+        "fe80::2/64 dev eth0",  # link-local
+        "::1/128 dev lo",
+    ],
+)
+def test_addresses_that_are_not_to_be_used(address):
     with namespaces("node", "pod") as (node, pod):
         wire_bridge(node, pod)
-        ip(pod, "addr change fd66::2/64 dev eth0 preferred_lft 0 valid_lft 3600")
+        ip(pod, "link add eth1 type veth peer name eth2", "addr del fd66::2/64 dev eth0")
+        run(pod, "sysctl", "-qw", "net.ipv6.conf.eth1.accept_dad=1")
+        ip(pod, f"addr replace {address}")
         with pytest.raises(UsageError, match=r"pod-\w+ has no IPv6 address"):
             resolve_flow(
                 parse_endpoint(f"netns:{pod}"),
