@@ -246,7 +246,7 @@ def test_no_route_any_more(family):
 @FAMILIES
 @PROTOCOLS
 def test_the_packet_leaves_as_it_was_built(lab, protocol, family):
-    """The kernel fills in nothing, and netfilter in the source may see it: it went out by OUTPUT."""
+    """The kernel fills in nothing of its own, so events on the way hold the very bytes of the probe."""
     flow = flow_between(lab.bridged, "node", lab.node, protocol, family)
     wire = run_in(flow.node, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL)))
     with wire, open_sockets(flow) as sockets:
