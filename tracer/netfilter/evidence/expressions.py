@@ -22,28 +22,24 @@ _DYNSET_ADD = 0
 _ACCEPT = 1
 
 
-def rule_of(signature: Signature, answers: str, address_length: int) -> list[Expression]:
-    """Return the rule that sets nf_trace on packets of `signature`, and ends our chain.
+def marking_rule(signature: Signature, known: str, address_length: int) -> list[Expression]:
+    """Return the rule that sets nf_trace on packets of `signature`, and ends our chain before its policy.
 
-    `answers` is the set that holds what was learnt of UDP answers.
+    `known` is the set of answers, `address_length` the bytes of an address in its keys.
     """
-    return [*_match(signature, answers, address_length), *_trace(), _accept()]
+    return [*learning_rule(signature, known, address_length), *_trace(), _accept()]
 
 
-def learning_rule_of(signature: Signature, answers: str, address_length: int) -> list[Expression]:
-    """Return the rule that only learns from packets of `signature`."""
-    return _match(signature, answers, address_length)
-
-
-def _match(signature: Signature, answers: str, address_length: int) -> list[Expression]:
+def learning_rule(signature: Signature, known: str, address_length: int) -> list[Expression]:
+    """Return the rule that matches packets of `signature`, and learns from them, without a mark."""
     expressions = [
         _expression("meta", dreg=_REG32_00, key=_META_L4PROTO),
         _equal(bytes([signature.protocol])),
     ]
     for field in signature.fields:
         expressions += _field(field)
-    if signature.answer is not None:
-        expressions += _answer(signature.answer, answers, address_length)
+    for answer in signature.answers:
+        expressions += _answer(answer, known, address_length)
     return expressions
 
 
@@ -65,7 +61,7 @@ def _field(field: Field) -> list[Expression]:
     ]
 
 
-def _answer(answer: Answer, answers: str, address_length: int) -> list[Expression]:
+def _answer(answer: Answer, known: str, address_length: int) -> list[Expression]:
     port = _REG32_00 + address_length // 4
     key = [
         _load(answer.base, answer.address, address_length, _REG32_00),
@@ -73,9 +69,9 @@ def _answer(answer: Answer, answers: str, address_length: int) -> list[Expressio
         _load("transport", answer.own_port, 2, port + 1),
     ]
     if answer.use == "learn":
-        return [*key, _expression("dynset", set_name=answers, sreg_key=_REG32_00, op=_DYNSET_ADD)]
+        return [*key, _expression("dynset", set_name=known, sreg_key=_REG32_00, op=_DYNSET_ADD)]
     flags = ("NFT_LOOKUP_F_INV",) if answer.use == "unknown" else ()
-    return [*key, _expression("lookup", set=answers, sreg=_REG32_00, flags=flags)]
+    return [*key, _expression("lookup", set=known, sreg=_REG32_00, flags=flags)]
 
 
 def _trace() -> list[Expression]:

@@ -9,6 +9,7 @@ ours are the packets that the mark's signatures match.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import re
@@ -113,12 +114,13 @@ def open_legacy_trace(netns: Netns, mark: Mark) -> LegacyTraceReader:
 
 
 def _stream(netns: Netns) -> socket.socket:
-    stream = nfnetlink.open_socket()
     try:
-        nfnetlink.request(stream, [_configuration()])
-        nfnetlink.listen(stream)
+        with contextlib.ExitStack() as stack:
+            stream = stack.enter_context(nfnetlink.open_socket())
+            nfnetlink.request(stream, [_configuration()])
+            nfnetlink.listen(stream)
+            stack.pop_all()
     except OSError as error:
-        stream.close()
         raise _refused(netns, error) from error
     return stream
 

@@ -7,10 +7,10 @@ net/netfilter/nf_tables_api.c). The bit does not survive the way into another na
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import TracebackType
 
 from pyroute2.netlink import NLM_F_DUMP
@@ -19,31 +19,24 @@ from pyroute2.netlink.nfnetlink import nftsocket as nft
 from tracer.errors import CannotTraceError
 from tracer.events import Leg
 from tracer.netfilter.evidence import nfnetlink
+from tracer.netfilter.evidence.match import KnownAnswers, known_answers
 from tracer.netfilter.evidence.signature import ProbeMark
 from tracer.netfilter.evidence.table import answers_request, noted_leg, table_batch, table_name
 from tracer.netfilter.evidence.wire import nft_encoded_rule
 from tracer.netns import Netns, run_in
 
 
-@dataclass(frozen=True)
-class MarkRule:
-    """Where a rule of ours stands, and which leg's packets it marks."""
-
-    hook: str
-    leg: Leg
-
-
 class Mark:
     """The table that marks one probe's packets in one namespace; it goes when this closes.
 
-    `table` is its name, `rules` are its marking rules by their handles.
+    `table` is its name; `legs` tells, by a marking rule's handle, which leg's packets it marks.
     """
 
-    def __init__(self, probe: ProbeMark, rules: Mapping[int, MarkRule], owner: socket.socket) -> None:
+    def __init__(self, probe: ProbeMark, legs: Mapping[int, Leg], owner: socket.socket) -> None:
         """Take over `owner`, the socket that the table belongs to."""
         self.probe = probe
         self.table = table_name(probe)
-        self.rules = rules
+        self.legs = legs
         self._owner = owner
 
     def __enter__(self) -> Mark:
@@ -58,12 +51,12 @@ class Mark:
         """Take the table away; once more does nothing."""
         self._owner.close()
 
-    def answers(self) -> frozenset[bytes]:
-        """Return the keys of the set of answers: where replies to the UDP request come from and go to."""
+    def answers(self) -> KnownAnswers:
+        """Return what is known by now of where replies to the UDP request come from and go to."""
         if self.probe.protocol != "udp":
-            return frozenset()
+            return KnownAnswers()
         dump = nfnetlink.request(self._owner, [answers_request(self.probe, NLM_F_DUMP)])
-        return frozenset(key for message in dump for key in _keys(message))
+        return known_answers(key for message in dump for key in _keys(message))
 
 
 def mark_flow(netns: Netns, probe: ProbeMark) -> Mark:
@@ -78,21 +71,18 @@ def mark_flow(netns: Netns, probe: ProbeMark) -> Mark:
 
 
 def _mark(probe: ProbeMark) -> Mark:
-    owner = nfnetlink.open_socket()
-    try:
+    with contextlib.ExitStack() as stack:
+        owner = stack.enter_context(nfnetlink.open_socket())
         echoes = nfnetlink.request(owner, [table_batch(probe)])
-    except OSError:
-        owner.close()
-        raise
-    return Mark(probe, dict(_mark_rule(echo) for echo in echoes), owner)
+        mark = Mark(probe, dict(map(_handle_and_leg, echoes)), owner)
+        stack.pop_all()
+    return mark
 
 
-def _mark_rule(echo: bytes) -> tuple[int, MarkRule]:
+def _handle_and_leg(echo: bytes) -> tuple[int, Leg]:
     message = nft_encoded_rule(echo)
     message.decode()
-    hook = message.get_attr("NFTA_RULE_CHAIN").upper()
-    leg = noted_leg(message.get_attr("NFTA_RULE_USERDATA"))
-    return message.get_attr("NFTA_RULE_HANDLE"), MarkRule(hook, leg)
+    return message.get_attr("NFTA_RULE_HANDLE"), noted_leg(message.get_attr("NFTA_RULE_USERDATA"))
 
 
 def _keys(dump: bytes) -> list[bytes]:

@@ -60,10 +60,9 @@ class LegacyTraceMessage(msgspec.Struct, frozen=True):
 
 
 class NftEvidence(msgspec.Struct, frozen=True):
-    """A trace message of ours, with the leg and the hook that our mark told."""
+    """A trace message of ours, with the leg that our mark told."""
 
     leg: Leg
-    hook: str
     message: NftTraceMessage
 
 

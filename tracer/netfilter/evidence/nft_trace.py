@@ -2,17 +2,19 @@
 
 nf_tables publishes every rule, return and policy that a packet with nf_trace meets on a multicast group of its
 namespace. Anybody can set that bit: other tracers and the node's own `meta nftrace` publish there too, and a
-message carries too little of the packet to tell a token. What identifies ours is the mark: the rule of it that
-matched is traced like any other, at every hook in front of all other chains. Such a message opens what follows
-with the same trace id, and its handle tells the hook and the leg. The hook thus is known for chains that are
-not base chains too. The id stays the same while a packet is with netfilter (it is made of the skb's address,
-flow hash and incoming interface, nf_tables_trace.c), but the next packet may get it again, and one that goes
-through a loopback or bridge device gets another: what the mark said last is what counts. A drop ends an id, and
-so does our chain's policy: a traced packet that no rule of the mark matched is not ours.
+message carries too little of the packet to tell a token. What identifies ours is the mark: the rule that sets the
+bit is traced like any other. Its message comes before all others of the packet, its handle tells the leg, and its
+trace id is that of all that follow. The id stays the same while a packet is with netfilter: it is made of the skb's
+address, flow hash and incoming interface (nf_tables_trace.c). A packet that goes round through a loopback or
+bridge device gets another, and is marked again.
+
+A later packet may get an id again. It is not ours if it meets our chain and no rule there, or if its headers,
+which come with the first message of each base chain, cannot be those of the leg.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 import time
@@ -24,12 +26,15 @@ from pyroute2.netlink import nlmsg
 from pyroute2.netlink.nfnetlink import NFNLGRP_NFTRACE
 
 from tracer.errors import CannotTraceError
+from tracer.events import Leg
 from tracer.netfilter.evidence import nfnetlink
-from tracer.netfilter.evidence.mark import Mark, MarkRule
+from tracer.netfilter.evidence.mark import Mark
+from tracer.netfilter.evidence.match import may_be_of
 from tracer.netfilter.evidence.messages import NftEvidence, NftTraceMessage, Step, name_text
-from tracer.netfilter.evidence.table import OUR_TABLE
+from tracer.netfilter.evidence.signature import signatures
+from tracer.netfilter.evidence.table import MARKING_CHAINS, OUR_TABLE
 from tracer.netfilter.evidence.wire import nft_trace_msg
-from tracer.netfilter.ruleset import HOOKS, Family
+from tracer.netfilter.ruleset import Family
 from tracer.netns import Netns, run_in
 
 _FAMILIES: Mapping[int, Family] = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
@@ -62,7 +67,8 @@ class NftTraceReader:
         self.lost = 0
         self._stream = stream
         self._mark = mark
-        self._places: dict[int, MarkRule] = {}
+        self._signatures = signatures(mark.probe)
+        self._legs: dict[int, Leg] = {}
 
     def __enter__(self) -> NftTraceReader:
         return self
@@ -95,20 +101,21 @@ class NftTraceReader:
             self._follow(message)
         if OUR_TABLE.fullmatch(message.table):
             return None
-        place = self._places.get(message.trace_id)
-        if place is None:
+        leg = self._legs.get(message.trace_id)
+        if leg is None:
             return None
-        if message.verdict == "drop":
-            del self._places[message.trace_id]
-        return NftEvidence(place.leg, place.hook, message)
+        if message.packet and not may_be_of(message.packet, leg, self._signatures):
+            del self._legs[message.trace_id]
+            return None
+        return NftEvidence(leg, message)
 
     def _follow(self, message: NftTraceMessage) -> None:
-        """Note where a packet of ours is, by what the mark's own rules and chains say of it."""
-        marked = self._mark.rules.get(message.handle) if message.handle is not None else None
-        if marked is not None:
-            self._places[message.trace_id] = marked
-        elif message.step == "policy" and message.chain.upper() in HOOKS:
-            self._places.pop(message.trace_id, None)
+        """Note which packet is ours, by what the mark's own rules and chains say of it."""
+        leg = self._mark.legs.get(message.handle) if message.handle is not None else None
+        if leg is not None:
+            self._legs[message.trace_id] = leg
+        elif message.chain in MARKING_CHAINS and message.step == "policy":
+            self._legs.pop(message.trace_id, None)
 
 
 def open_nft_trace(netns: Netns, mark: Mark) -> NftTraceReader:
@@ -123,8 +130,10 @@ def open_nft_trace(netns: Netns, mark: Mark) -> NftTraceReader:
 
 
 def _stream() -> socket.socket:
-    stream = nfnetlink.open_socket()
-    nfnetlink.listen(stream, NFNLGRP_NFTRACE)
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(nfnetlink.open_socket())
+        nfnetlink.listen(stream, NFNLGRP_NFTRACE)
+        stack.pop_all()
     return stream
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -13,8 +12,17 @@ from tracer.events import RuleEvent
 from tracer.netfilter.evidence.messages import LegacyEvidence, LegacyTraceMessage, NftEvidence, NftTraceMessage
 from tracer.netfilter.ruleset import HOOKS, Backend, Family, Rule
 
-NftLookup: TypeAlias = Callable[[Family, str, str, int | None], tuple[Backend, Rule | None]]
-"""Family, table, chain, and the rule's handle → whose chain it is, and the rule where it is still there."""
+
+class NftPlace(msgspec.Struct, frozen=True):
+    """A chain of nf_tables: whose it is, its hook if it is a base chain, and the rule asked for, if it is there."""
+
+    backend: Backend
+    hook: str = ""
+    rule: Rule | None = None
+
+
+NftLookup: TypeAlias = Callable[[Family, str, str, int | None], NftPlace]
+"""Family, table, chain, and a rule's handle if there is one → what is there."""
 
 
 class ChainEnd(msgspec.Struct, frozen=True):
@@ -32,8 +40,8 @@ _VERDICTS = {
     "drop": "DROP REJECT",
     "queue": "NFQUEUE QUEUE",
     "return": "RETURN",
-    "continue": "AUDIT CHECKSUM CLASSIFY CONNMARK CONNSECMARK CT DSCP ECN HL HMARK IDLETIMER LED LOG MARK NFLOG NOTRACK "
-    "RATEEST SECMARK SET TCPMSS TCPOPTSTRIP TEE TOS TRACE TTL",
+    "continue": "AUDIT CHECKSUM CLASSIFY CONNMARK CONNSECMARK CT DSCP ECN HL HMARK IDLETIMER LED LOG MARK NFLOG "
+    "NOTRACK RATEEST SECMARK SET TCPMSS TCPOPTSTRIP TEE TOS TRACE TTL",
 }
 _VERDICT_OF_TARGET = {target: verdict for verdict, targets in _VERDICTS.items() for target in targets.split()}
 _VERDICT_OF_TARGET[""] = "continue"  # a rule that only counts
@@ -44,14 +52,19 @@ _SHOWN = 128  # bytes of the packet that an event carries
 def nft_rule_events(netns: str, evidence: Sequence[NftEvidence], look_up: NftLookup) -> list[RuleEvent]:
     """Return what nf_tables said in the namespace labelled `netns` as events.
 
-    The end of a base chain is not told apart from its policy, which follows at once.
+    A base chain's first message alone has the packet, and so begins what is said at its hook. Its end is not told
+    apart from its policy, which follows at once.
     """
-    following = itertools.chain(evidence[1:], [None])
-    return [
-        _nft_event(netns, seen, look_up)
-        for seen, after in zip(evidence, following, strict=True)
-        if not (after and _is_end_before_policy(seen.message, after.message))
-    ]
+    events = []
+    hooks: dict[int, str] = {}
+    for seen, after in zip(evidence, [*evidence[1:], None], strict=True):
+        message = seen.message
+        place = look_up(message.family, message.table, message.chain, message.handle)
+        if message.packet:
+            hooks[message.trace_id] = place.hook
+        if after is None or not _is_end_before_policy(message, after.message):
+            events.append(_nft_event(netns, seen, place, hooks.get(message.trace_id, "")))
+    return events
 
 
 def legacy_rule_events(netns: str, evidence: Iterable[LegacyEvidence], look_up: LegacyLookup) -> list[RuleEvent]:
@@ -72,16 +85,15 @@ def _is_end_before_policy(message: NftTraceMessage, following: NftTraceMessage) 
     return same and following.step == "policy" and message.step != "policy" and message.handle is None
 
 
-def _nft_event(netns: str, seen: NftEvidence, look_up: NftLookup) -> RuleEvent:
+def _nft_event(netns: str, seen: NftEvidence, place: NftPlace, hook: str) -> RuleEvent:
     message = seen.message
-    backend, rule = look_up(message.family, message.table, message.chain, message.handle)
     event = RuleEvent(
         at_ns=message.at_ns,
         netns=netns,
         leg=seen.leg,
-        backend=backend,
+        backend=place.backend,
         family=message.family,
-        hook=seen.hook,
+        hook=hook,
         table=message.table,
         chain=message.chain,
         step=message.step,
@@ -90,10 +102,10 @@ def _nft_event(netns: str, seen: NftEvidence, look_up: NftLookup) -> RuleEvent:
         packet=message.packet,
     )
     if message.step == "policy":
-        return replace(event, rule=_policy(backend, message.chain, message.verdict))
+        return replace(event, rule=_policy(place.backend, message.chain, message.verdict))
     if message.handle is None:  # the chain's end, where nf_tables says `continue`
         return replace(event, step="return", verdict="return")
-    return _with_rule(replace(event, step="rule"), rule)
+    return _with_rule(replace(event, step="rule"), place.rule)
 
 
 def _legacy_event(netns: str, seen: LegacyEvidence, look_up: LegacyLookup) -> RuleEvent:

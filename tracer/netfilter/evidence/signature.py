@@ -61,9 +61,9 @@ class Field:
 class Answer:
     """Where a packet has the address and port that a UDP answer comes from, and the port that it goes to.
 
-    `learn` them from a request; ask whether they are `known` of a reply, or `unknown` of an error's embedded
-    packet, which then is not a reply. The address's offset counts from `base`, the ports' from the transport
-    header.
+    They are learnt from the request, as it has them, and `known` of a reply. What is no reply has them `unknown`
+    where a reply would have them: a server may send the token back. The address's offset counts from `base`,
+    those of the ports from the transport header.
     """
 
     use: Literal["learn", "known", "unknown"]
@@ -80,7 +80,7 @@ class Signature:
     leg: Leg
     protocol: int
     fields: tuple[Field, ...] = ()
-    answer: Answer | None = None
+    answers: tuple[Answer, ...] = ()
 
 
 def address_length(probe: ProbeMark) -> int:
@@ -89,7 +89,7 @@ def address_length(probe: ProbeMark) -> int:
 
 
 def signatures(probe: ProbeMark) -> tuple[Signature, ...]:
-    """Return the kinds of packets that belong to `probe`; the first that matches tells the leg.
+    """Return the kinds of packets that belong to `probe`; a packet is of one kind at most.
 
     An ICMP error that embeds the request belongs to the reply's leg. Errors about the reply are not looked for:
     they tell the responder, and would be taken for a request.
@@ -110,16 +110,12 @@ def _echo(probe: ProbeMark) -> tuple[Signature, ...]:
 def _udp(probe: ProbeMark) -> tuple[Signature, ...]:
     source, destination = _SOURCE[probe.family], _DESTINATION[probe.family]
     token, embedded = Field(_UDP_HEADER, probe.token), _embedded(probe)
-    # The reply comes first: a server that echoes what it got sends the token too.
+    no_reply = Answer("unknown", "network", source, 0, 2)
+    embeds_no_reply = Answer("unknown", "transport", _ICMP_HEADER + source, embedded, embedded + 2)
     return (
-        Signature("reply", _UDP, answer=Answer("known", "network", source, 0, 2)),
-        Signature("request", _UDP, (token,), Answer("learn", "network", destination, 2, 0)),
-        _error(
-            probe,
-            _UDP,
-            (token,),
-            Answer("unknown", "transport", _ICMP_HEADER + source, embedded, embedded + 2),
-        ),
+        Signature("request", _UDP, (token,), (no_reply, Answer("learn", "network", destination, 2, 0))),
+        Signature("reply", _UDP, (), (Answer("known", "network", source, 0, 2),)),
+        _error(probe, _UDP, (token,), (embeds_no_reply,)),
     )
 
 
@@ -145,12 +141,12 @@ def _tcp(probe: ProbeMark) -> tuple[Signature, ...]:
     )
 
 
-def _error(probe: ProbeMark, protocol: int, request: tuple[Field, ...], answer: Answer | None = None) -> Signature:
+def _error(probe: ProbeMark, protocol: int, request: tuple[Field, ...], answers: tuple[Answer, ...] = ()) -> Signature:
     """Return the ICMP error that embeds `request`, a packet of `protocol` (RFC 792, RFC 4443)."""
     start = _embedded(probe)
     inner = tuple(Field(start + field.offset, field.value, field.mask) for field in request)
     kind = Field(_ICMP_HEADER + _L4PROTO[probe.family], bytes([protocol]))
-    return Signature("reply", _icmp_protocol(probe), (kind, *inner), answer)
+    return Signature("reply", _icmp_protocol(probe), (kind, *inner), answers)
 
 
 def _embedded(probe: ProbeMark) -> int:

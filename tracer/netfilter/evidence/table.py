@@ -1,11 +1,12 @@
 """The nf_tables table that marks a probe's packets, as one netlink transaction.
 
-It has a chain at every hook, in front of all others, not only where packets enter: the rule that sets the bit
-is itself traced, so that each hook's trace opens with a message of ours that tells the hook, the leg, and that
-the packet is ours (see nft_trace).
+Its rules stand where packets enter the namespace or are made in it, in front of all others: of every chain with a
+rule, each packet of every flow pays. First of all means before br_netfilter too, which steals a bridge's packet
+from the chains of a hook that it has been through already: the packet goes on with another trace id (see
+nft_trace), and the mark has to say so.
 
-The addresses and ports of a UDP reply are known only from the request, and NAT changes them on the way. So
-every hook learns where the request goes and comes from, first thing, and once more behind source NAT.
+The addresses and ports of a UDP reply are known only from the request, and NAT changes them on the way. So the
+table learns where the request goes when it comes, and once more behind source NAT, as it leaves.
 """
 
 from __future__ import annotations
@@ -21,19 +22,21 @@ from pyroute2.netlink.nfnetlink import nftsocket as nft
 
 from tracer.events import Leg
 from tracer.netfilter.evidence import nfnetlink
-from tracer.netfilter.evidence.expressions import Expression, learning_rule_of, rule_of
+from tracer.netfilter.evidence.expressions import Expression, learning_rule, marking_rule
 from tracer.netfilter.evidence.signature import ProbeMark, address_length, signatures
 from tracer.netfilter.evidence.wire import nft_encoded_rule
 from tracer.netfilter.ruleset import HOOKS
 
 OUR_TABLE = re.compile(r"tracer-[0-9a-f]{16}")
 """The names of the tables that tracers make."""
+MARKING_CHAINS = ("prerouting", "output")
+"""The chains whose rules mark; what meets their policy met no rule there."""
 ANSWERS = "answers"
 """The set of where UDP answers come from and go to."""
 
-_MOST_ANSWERS = 64  # a request passes five hooks, and each sees it with one or two addresses and ports
+_MOST_ANSWERS = 64  # a request that is sent anew may be translated anew
 _FIRST, _LAST = -(2**31), 2**31 - 2  # priorities; at the very last, conntrack confirms
-_BEHIND_SOURCE_NAT = ("INPUT", "POSTROUTING")
+_LEARNING_CHAINS = ("input", "postrouting")
 _FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 _OWNER = 2  # NFT_TABLE_F_OWNER, include/uapi/linux/netfilter/nf_tables.h
 _ADDRESS_TYPE = {4: nft.DATA_TYPE_IPADDR, 6: nft.DATA_TYPE_IP6ADDR}
@@ -54,11 +57,8 @@ def table_batch(probe: ProbeMark) -> bytes:
 
     The kernel echoes the marking rules with their handles, then acknowledges.
     """
-    learning = list(_learning(probe)) if probe.protocol == "udp" else []
-    chains = [_chain(probe, hook.lower(), hook, _FIRST) for hook in HOOKS]
-    return b"".join(
-        [_boundary(_BATCH_BEGIN), _table(probe), *learning, *chains, *_marking(probe), _boundary(_BATCH_END)]
-    )
+    learning = _learning(probe) if probe.protocol == "udp" else []
+    return b"".join([_boundary(_BATCH_BEGIN), _table(probe), *learning, *_marking(probe), _boundary(_BATCH_END)])
 
 
 def answers_request(probe: ProbeMark, flags: int) -> bytes:
@@ -77,24 +77,25 @@ def noted_leg(userdata: bytes) -> Leg:
 
 
 def _marking(probe: ProbeMark) -> Iterator[bytes]:
+    """Yield the chains and rules that mark; the last rule is acknowledged."""
     rules = [
-        (signature.leg, _encode_expressions(rule_of(signature, ANSWERS, address_length(probe))))
-        for signature in signatures(probe)
+        (kind.leg, _encode_expressions(marking_rule(kind, ANSWERS, address_length(probe))))
+        for kind in signatures(probe)
     ]
-    for hook in HOOKS:
+    for chain in MARKING_CHAINS:
+        yield _chain(probe, chain, _FIRST)
         for number, (leg, rule) in enumerate(rules, 1):
-            last = hook == HOOKS[-1] and number == len(rules)
-            yield _rule(probe, hook.lower(), rule, leg, NLM_F_ECHO | (NLM_F_ACK if last else 0))
+            last = chain == MARKING_CHAINS[-1] and number == len(rules)
+            yield _rule(probe, chain, rule, leg, NLM_F_ECHO | (NLM_F_ACK if last else 0))
 
 
 def _learning(probe: ProbeMark) -> Iterator[bytes]:
-    """Yield the set, and the chains that fill it behind source NAT."""
-    (request,) = (signature for signature in signatures(probe) if signature.leg == "request")
-    rule = _encode_expressions(learning_rule_of(request, ANSWERS, address_length(probe)))
+    """Yield the set of answers, and the chains that learn what source NAT made of the request."""
+    (request,) = (kind for kind in signatures(probe) if kind.leg == "request")
+    rule = _encode_expressions(learning_rule(request, ANSWERS, address_length(probe)))
     yield _answers(probe)
-    for hook in _BEHIND_SOURCE_NAT:
-        chain = f"{hook.lower()}-behind-nat"
-        yield _chain(probe, chain, hook, _LAST)
+    for chain in _LEARNING_CHAINS:
+        yield _chain(probe, chain, _LAST)
         yield _rule(probe, chain, rule, "learn", 0)
 
 
@@ -120,8 +121,9 @@ def _answers(probe: ProbeMark) -> bytes:
     return _encode(probe, nft.NFT_MSG_NEWSET, message, _NEW)
 
 
-def _chain(probe: ProbeMark, name: str, hook: str, priority: int) -> bytes:
-    place = [("NFTA_HOOK_HOOKNUM", HOOKS.index(hook)), ("NFTA_HOOK_PRIORITY", priority)]
+def _chain(probe: ProbeMark, name: str, priority: int) -> bytes:
+    # A chain is named as its hook.
+    place = [("NFTA_HOOK_HOOKNUM", HOOKS.index(name.upper())), ("NFTA_HOOK_PRIORITY", priority)]
     message = nft.nft_chain_msg()
     message["attrs"] = [
         ("NFTA_CHAIN_TABLE", table_name(probe)),
