@@ -21,7 +21,7 @@ BTF = Path("/sys/kernel/btf/vmlinux")
 BPF_MAP_TYPE_ARRAY = 2  # include/uapi/linux/bpf.h
 
 # Where nft, ip and their like are; a root shell opened with su may lack it.
-os.environ["PATH"] = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 @functools.cache
