@@ -170,7 +170,10 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A cause that explains more than this packet."""
+    """A cause that explains more than this packet.
+
+    A line of `remedy` that starts with `$ ` is a command, to be copied without those two characters.
+    """
 
     id: str
     severity: Literal["critical", "warning", "info"]

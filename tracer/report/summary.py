@@ -1,0 +1,56 @@
+"""What comes first: the verdict in one sentence, and who the culprit is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tracer.document import Culprit, Verdict
+from tracer.report.charset import Charset
+from tracer.report.mark import Mark
+from tracer.report.rows import Row, row
+from tracer.report.traversal import rule_words, table_words
+from tracer.report.view import OUTCOME_STYLES, freed_words, reason_words
+
+_LABEL = 14  # columns of a label in the culprit's block
+
+
+def verdict_row(verdict: Verdict, charset: Charset) -> Row:
+    """Return the verdict's sentence; its first words, up to the colon, bear the outcome's colour."""
+    outcome, colon, sentence = charset.shown(verdict.summary).partition(":")
+    return row("", (outcome + colon, OUTCOME_STYLES[verdict.outcome]), (sentence, "bold"))
+
+
+def culprit_rows(verdict: Verdict, mark: Mark | None, charset: Charset) -> Iterator[Row]:
+    """Yield what is known of the culprit, a line for each thing; nothing where there is no culprit."""
+    culprit = verdict.culprit
+    if culprit is None:
+        return
+    freed = freed_words(mark.freed.detail) if mark and mark.freed and not culprit.function else None
+    lines = (
+        ("rule" if culprit.kind == "rule" else "policy", culprit.rule),
+        ("where", _where(culprit)),
+        ("owner", culprit.owner),
+        ("hook", _hook(culprit)),
+        ("function", culprit.function),
+        ("reason", culprit.reason and reason_words(culprit.reason)),
+        ("freed by", freed),
+        ("confidence", verdict.confidence if verdict.confidence == "observed" else f"inferred: {verdict.basis}"),
+    )
+    for label, text in lines:
+        if text:
+            yield row(f"  {label:<{_LABEL - 2}}", charset.shown(text))
+
+
+def _where(culprit: Culprit) -> str:
+    words = [
+        culprit.backend or "",
+        f"table {table_words(culprit.family, culprit.table)}" if culprit.table else "",
+        f"chain {culprit.chain}" if culprit.chain else "",
+        rule_words(culprit.position, culprit.handle),
+    ]
+    return ", ".join(word for word in words if word)
+
+
+def _hook(culprit: Culprit) -> str:
+    device = f", device {culprit.device}" if culprit.device else ""
+    return f"{culprit.hook} in {culprit.netns}{device}" if culprit.hook else f"in {culprit.netns}{device}"
