@@ -6,7 +6,7 @@ import os
 import platform
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,11 +16,10 @@ from tracer.capture.hook_functions import read_hooks
 from tracer.capture.live import LiveCapture
 from tracer.capture.model import Capture, Watch
 from tracer.changes import Changes, recover
+from tracer.conclude import conclude
 from tracer.endpoints.model import End, Endpoint, Protocol, ResolvedFlow
 from tracer.endpoints.resolve import resolve_flow
 from tracer.events import Event
-from tracer.findings.find import find
-from tracer.journey import build_legs
 from tracer.netfilter.evidence.signature import ProbeMark
 from tracer.netns import Netns
 from tracer.netns_lock import lock_netns
@@ -31,7 +30,6 @@ from tracer.probe.model import Probe, new_token
 from tracer.probe.sockets import ProbeSockets, open_sockets
 from tracer.rule_evidence import RuleEvidence, with_legacy_tables
 from tracer.settled import settled_at
-from tracer.verdict import Evidence, judge
 from tracer.watched import watched
 
 _LOCK_TIMEOUT_S = 30.0
@@ -41,7 +39,10 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class TraceRequest:
-    """What to trace; `family` and `port` are chosen where they are None, `timeout_s` bounds the wait for an answer."""
+    """What to trace; `family` and `port` are chosen where they are None, `timeout_s` bounds the wait for an answer.
+
+    `known` are namespaces that have neither a name in /run/netns nor a process, such as a lab's.
+    """
 
     source: Endpoint
     destination: Endpoint
@@ -50,6 +51,7 @@ class TraceRequest:
     port: int | None
     family: IpFamily | None
     timeout_s: float
+    known: tuple[Netns, ...] = ()
 
 
 def trace_flow(request: TraceRequest, preparation: Preparation, tell: Tell) -> document.TraceDocument:
@@ -68,8 +70,9 @@ def trace_flow(request: TraceRequest, preparation: Preparation, tell: Tell) -> d
         port=request.port,
         family=request.family,
         node=request.node,
+        known=request.known,
     )
-    namespaces, devices = watched(flow)
+    namespaces, devices = watched(flow, request.known)
     with ExitStack() as stack:
         sockets = stack.enter_context(open_sockets(flow))
         tell("compiling the BPF programs")
@@ -97,33 +100,6 @@ def trace_flow(request: TraceRequest, preparation: Preparation, tell: Tell) -> d
         notes=(*flow.notes, *evidence.notes(), *changes.notes),
     )
     return conclude(_flow(flow, probe), _host(started), seen, hooks, evidence.rulesets(), events)
-
-
-def conclude(
-    flow: document.Flow,
-    host: document.Host,
-    capture: document.Capture,
-    hooks: Sequence[document.HookFunction],
-    rulesets: Sequence[document.RulesetSummary],
-    events: Sequence[Event],
-) -> document.TraceDocument:
-    """Return the document that follows from what was seen: live and recorded events go through here alike."""
-    legs = build_legs(events, hooks)
-    in_time_order = tuple(sorted(events, key=lambda event: event.at_ns))
-    evidence = Evidence(flow, legs, in_time_order, tuple(hooks))
-    verdict = judge(evidence)
-    findings = find(evidence, verdict, rulesets)
-    return document.TraceDocument(
-        flow=flow,
-        host=host,
-        capture=capture,
-        hooks=tuple(hooks),
-        rulesets=tuple(rulesets),
-        events=in_time_order,
-        legs=legs,
-        verdict=verdict,
-        findings=findings,
-    )
 
 
 def _observe(

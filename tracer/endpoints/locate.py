@@ -32,12 +32,15 @@ class Elsewhere:
     address: str
 
 
-def locate(endpoint: Endpoint, node: Netns) -> Here | Elsewhere:
-    """Return where `endpoint` is as seen from `node`; raise UsageError when it names no namespace."""
+def locate(endpoint: Endpoint, node: Netns, known: tuple[Netns, ...]) -> Here | Elsewhere:
+    """Return where `endpoint` is as seen from `node`; raise UsageError when it names no namespace.
+
+    An address may also be in one of the namespaces `known`.
+    """
     if isinstance(endpoint, NodeEndpoint):
         return Here(endpoint.label, node)
     if isinstance(endpoint, AddressEndpoint):
-        return _locate_address(endpoint.label, endpoint.address, node)
+        return _locate_address(endpoint, node, known)
     netns = endpoint_namespace(endpoint, node)
     return Here(endpoint.label, netns, pod=None if netns == node else read_pod(netns, node))
 
@@ -63,11 +66,13 @@ def first_address(place: Here, family: IpFamily) -> str | None:
     return place.pod.usable(family)[0].address
 
 
-def _locate_address(label: str, address: str, node: Netns) -> Here | Elsewhere:
-    if _is_local(address, node):
-        return Here(label, node, address)
-    pod = find_pod(address, node)
-    return Here(label, pod.netns, address, pod) if pod else Elsewhere(label, address)
+def _locate_address(endpoint: AddressEndpoint, node: Netns, known: tuple[Netns, ...]) -> Here | Elsewhere:
+    if _is_local(endpoint.address, node):
+        return Here(endpoint.label, node, endpoint.address)
+    pod = find_pod(endpoint.address, node, known)
+    if pod is None:
+        return Elsewhere(endpoint.label, endpoint.address)
+    return Here(endpoint.label, pod.netns, endpoint.address, pod)
 
 
 def _is_local(address: str, netns: Netns) -> bool:

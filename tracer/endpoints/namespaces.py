@@ -45,21 +45,21 @@ def endpoint_namespace(endpoint: NetnsEndpoint | ProcessEndpoint, node: Netns) -
     return node
 
 
-def list_namespaces() -> tuple[Netns, ...]:
-    """Return the namespaces that have a name in /run/netns or a process, each once, the names first."""
+def list_namespaces(known: tuple[Netns, ...] = ()) -> tuple[Netns, ...]:
+    """Return `known` and the namespaces that have a name in /run/netns or a process, each once, in this order."""
     found: dict[int, Netns] = {}
-    for netns in (*_named(), *_of_processes()):
+    for netns in (*known, *_named(), *_of_processes()):
         found.setdefault(netns.inum, netns)
     return tuple(found.values())
 
 
-def namespaces_holding(address: str, node: Netns) -> tuple[Netns, ...]:
-    """Return the namespaces other than `node` in which `address` is a local one.
+def namespaces_holding(address: str, node: Netns, known: tuple[Netns, ...]) -> tuple[Netns, ...]:
+    """Return the namespaces other than `node` in which `address` is a local one; `known` are looked at too.
 
     Binding a socket to it asks the kernel just that (ip(7), EADDRNOTAVAIL), in a fraction of the time that a
     list of all addresses takes. Where net.ipv4.ip_nonlocal_bind is set it says yes to any, so look again.
     """
-    others = [netns for netns in list_namespaces() if netns.inum != node.inum]
+    others = [netns for netns in list_namespaces(known) if netns.inum != node.inum]
 
     def holds(netns: Netns) -> bool:
         try:

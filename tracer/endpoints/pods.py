@@ -54,9 +54,9 @@ def read_pod(netns: Netns, node: Netns) -> Pod:
     return Pod(netns, links, addresses, _host_ends(netns, links, node))
 
 
-def find_pod(address: str, node: Netns) -> Pod | None:
+def find_pod(address: str, node: Netns, known: tuple[Netns, ...]) -> Pod | None:
     """Return the pod of this node that holds `address`, None when no namespace behind a veth of it does."""
-    for netns in namespaces_holding(address, node):
+    for netns in namespaces_holding(address, node, known):
         pod = read_pod(netns, node)
         if pod.host_ends and any(address == held.address for held in pod.addresses):
             return pod
@@ -82,14 +82,17 @@ def find_candidates(node: Netns, known: frozenset[int]) -> tuple[tuple[Candidate
     return tuple(found[:MOST_CANDIDATES]), max(0, len(found) - MOST_CANDIDATES)
 
 
-def peer_namespaces(node: Netns, candidates: tuple[Candidate, ...]) -> dict[int, Netns]:
-    """Return the namespaces that hold the candidates' other ends, by the number which the node gave them."""
+def peer_namespaces(node: Netns, candidates: tuple[Candidate, ...], known: tuple[Netns, ...] = ()) -> dict[int, Netns]:
+    """Return the namespaces that hold the candidates' other ends, by the number which the node gave them.
+
+    `known` are looked at beside those that have a name or a process.
+    """
     wanted = {candidate.peer_nsid for candidate in candidates}
 
     def look() -> dict[int, Netns]:
         found = {}
         with IPRoute() as ip:
-            for netns in list_namespaces():
+            for netns in list_namespaces(known):
                 try:
                     nsid = read_nsid(ip, netns)
                 except CannotTraceError:  # it ended since it was listed

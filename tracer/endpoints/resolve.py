@@ -32,16 +32,18 @@ def resolve_flow(
     port: int | None = None,
     family: IpFamily | None = None,
     node: Endpoint = _NODE,
+    known: tuple[Netns, ...] = (),
 ) -> ResolvedFlow:
     """Return where the flow starts and ends and what it passes; `family` is chosen when it is None.
 
+    `known` are namespaces in which an address is looked for beside those that have a name or a process.
     Raise UsageError when an endpoint does not exist or the flow makes no sense, CannotTraceError when we may
     not look or a namespace ends meanwhile.
     """
     port = choose_port(protocol, port)
     here = node_namespace(node)
-    start = _locate_source(source, here)
-    end = locate(destination, here)
+    start = _locate_source(source, here, known)
+    end = locate(destination, here, known)
     _refuse_same(start, end)
     family = _choose_family(start, end, family)
     target = _choose_target(start, end, family)
@@ -64,8 +66,8 @@ def resolve_flow(
     )
 
 
-def _locate_source(source: Endpoint, node: Netns) -> Here:
-    start = locate(source, node)
+def _locate_source(source: Endpoint, node: Netns, known: tuple[Netns, ...]) -> Here:
+    start = locate(source, node, known)
     if isinstance(start, Elsewhere):
         raise UsageError(
             f"{start.label} is neither an address of the node nor of a pod behind one of its veths",
