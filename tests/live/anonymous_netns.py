@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import subprocess
 import threading
@@ -71,6 +72,23 @@ def forwarding_lab() -> Iterator[Lab]:
         yield lab
 
 
+@contextlib.contextmanager
+def bridged_lab() -> Iterator[Lab]:
+    """Make a client (10.1.0.2, fd01::2) and a server (.3, ::3) on a bridge of the node (.1, ::1), which filters it."""
+    with anonymous("client") as client, anonymous("node") as node, anonymous("server") as server:
+        for netns in (client, node, server):
+            run_in(netns, _prepare)
+        run_in(node, _add_bridge)
+        for host, netns in ((2, client), (3, server)):
+            descriptor = os.open(netns.path, os.O_RDONLY)
+            try:
+                run_in(node, functools.partial(_add_port, f"veth{host}", descriptor))
+            finally:
+                os.close(descriptor)
+            run_in(netns, functools.partial(_configure, "eth0", 1, host, gateway=False))
+        yield Lab(client, node, server)
+
+
 def run(netns: Netns, *command: str, stdin: str = "") -> str:
     """Run a program in a namespace and return its output."""
     done = run_in(
@@ -100,6 +118,22 @@ def _add_link(name: str, number: int, descriptor: int) -> None:
     with IPRoute() as route:
         route.link("add", ifname=name, kind="veth", peer={"ifname": "eth0", "net_ns_fd": descriptor})
     _configure(name, number, 1, gateway=False)
+
+
+def _add_bridge() -> None:
+    with IPRoute() as route:
+        route.link("add", ifname="cni0", kind="bridge")
+    for name in ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables"):
+        Path("/proc/sys/net/bridge", name).write_text("1")
+    _configure("cni0", 1, 1, gateway=False)
+
+
+def _add_port(name: str, descriptor: int) -> None:
+    with IPRoute() as route:
+        (bridge,) = route.link_lookup(ifname="cni0")
+        route.link("add", ifname=name, kind="veth", peer={"ifname": "eth0", "net_ns_fd": descriptor})
+        (index,) = route.link_lookup(ifname=name)
+        route.link("set", index=index, master=bridge, state="up")
 
 
 def _configure(name: str, number: int, host: int, *, gateway: bool) -> None:

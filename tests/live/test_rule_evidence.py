@@ -8,13 +8,14 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from anonymous_netns import Lab, anonymous, forwarding_lab, run
+from anonymous_netns import Lab, anonymous, bridged_lab, forwarding_lab, run
 from evidence_traffic import (
     NODE,
     SERVER,
@@ -165,6 +166,24 @@ def test_echo_of_the_node_to_itself(lab: Lab, family: int):
         seen.wait_for_reply("input")
     seen.assert_way("request", LOCAL_OUT + LOCAL_IN)
     seen.assert_way("reply", LOCAL_OUT + LOCAL_IN)
+
+
+@FAMILIES
+def test_echo_over_a_bridge_that_calls_iptables(family: int):
+    """br_netfilter runs PREROUTING for the bridge; the packet goes on to INPUT with another trace id."""
+    probe, through = probe_mark("icmp", family), probe_mark("icmp", family)
+    neighbour = {4: "10.1.0.3", 6: "fd01::3"}[family]
+    with bridged_lab() as lab:
+        with watched(lab, probe) as seen:
+            assert ping(lab.client, probe, NODE[family]) == probe.token
+            seen.wait_for_reply()
+        seen.assert_way("request", LOCAL_IN)
+        seen.assert_way("reply", LOCAL_OUT)
+        with watch(lab.node, through) as seen:
+            assert ping(lab.client, through, neighbour) == through.token
+            seen.wait_for_reply()
+        seen.assert_way("request", THROUGH)
+        seen.assert_way("reply", THROUGH)
 
 
 @FAMILIES
@@ -352,9 +371,10 @@ def test_error_from_the_node(lab: Lab, family: int, protocol: str):
 @FAMILIES
 def test_errors_about_the_reply_are_not_ours(lab: Lab, family: int):
     """A client that is gone answers the echoed datagram with an error, which embeds the reply and the token."""
-    probe = probe_mark("udp", family)
-    with watched(lab, probe) as seen, udp_responder(lab.server, family, PORT, lambda data: data):
+    probe, gone = probe_mark("udp", family), threading.Event()
+    with watched(lab, probe) as seen, udp_responder(lab.server, family, PORT, lambda data: data * gone.wait(TIMEOUT)):
         send_datagrams(lab.client, family, SERVER[family], PORT, [probe.token])
+        gone.set()
         seen.wait_for_reply()
         seen.wait(lambda: unreachables_sent(lab.client, family) > 0)
     seen.assert_way("request", THROUGH)

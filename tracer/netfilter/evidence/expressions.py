@@ -14,20 +14,18 @@ from tracer.netfilter.evidence.signature import Answer, Field, Signature
 Expression: TypeAlias = dict[str, Any]
 
 _BASE = {"network": 1, "transport": 2}  # enum nft_payload_bases
-_REG_VERDICT = 0
 _REG32_00 = 8  # 16 registers of 4 bytes follow
 _CMP_EQ = 0
 _META_L4PROTO, _META_NFTRACE = 16, 12
 _DYNSET_ADD = 0
-_ACCEPT = 1
 
 
 def marking_rule(signature: Signature, known: str, address_length: int) -> list[Expression]:
-    """Return the rule that sets nf_trace on packets of `signature`, and ends our chain before its policy.
+    """Return the rule that sets nf_trace on packets of `signature`.
 
     `known` is the set of answers, `address_length` the bytes of an address in its keys.
     """
-    return [*learning_rule(signature, known, address_length), *_trace(), _accept()]
+    return [*learning_rule(signature, known, address_length), *_trace()]
 
 
 def learning_rule(signature: Signature, known: str, address_length: int) -> list[Expression]:
@@ -79,11 +77,6 @@ def _trace() -> list[Expression]:
         _expression("immediate", dreg=_REG32_00, data=_value(b"\x01")),
         _expression("meta", key=_META_NFTRACE, sreg=_REG32_00),
     ]
-
-
-def _accept() -> Expression:
-    verdict = {"attrs": [("NFTA_DATA_VERDICT", {"attrs": [("NFTA_VERDICT_CODE", _ACCEPT)]})]}
-    return _expression("immediate", dreg=_REG_VERDICT, data=verdict)
 
 
 def _load(base: str, offset: int, length: int, register: int) -> Expression:

@@ -8,8 +8,8 @@ trace id is that of all that follow. The id stays the same while a packet is wit
 address, flow hash and incoming interface (nf_tables_trace.c). A packet that goes round through a loopback or
 bridge device gets another, and is marked again.
 
-A later packet may get an id again. It is not ours if it meets our chain and no rule there, or if its headers,
-which come with the first message of each base chain, cannot be those of the leg.
+A later packet may get an id again, and somebody else may trace it. Its headers, which come with the first message
+of each base chain, then are not those of the leg.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tracer.netfilter.evidence.mark import Mark
 from tracer.netfilter.evidence.match import may_be_of
 from tracer.netfilter.evidence.messages import NftEvidence, NftTraceMessage, Step, name_text
 from tracer.netfilter.evidence.signature import signatures
-from tracer.netfilter.evidence.table import MARKING_CHAINS, OUR_TABLE
+from tracer.netfilter.evidence.table import OUR_TABLE
 from tracer.netfilter.evidence.wire import nft_trace_msg
 from tracer.netfilter.ruleset import Family
 from tracer.netns import Netns, run_in
@@ -97,9 +97,8 @@ class NftTraceReader:
         return [evidence for evidence in seen if evidence is not None]
 
     def _evidence(self, message: NftTraceMessage) -> NftEvidence | None:
-        if message.table == self._mark.table:
-            self._follow(message)
         if OUR_TABLE.fullmatch(message.table):
+            self._note(message)
             return None
         leg = self._legs.get(message.trace_id)
         if leg is None:
@@ -109,13 +108,11 @@ class NftTraceReader:
             return None
         return NftEvidence(leg, message)
 
-    def _follow(self, message: NftTraceMessage) -> None:
-        """Note which packet is ours, by what the mark's own rules and chains say of it."""
-        leg = self._mark.legs.get(message.handle) if message.handle is not None else None
-        if leg is not None:
+    def _note(self, message: NftTraceMessage) -> None:
+        """Note whose packet has the trace id, if a rule of the mark says so."""
+        leg = self._mark.legs.get(message.handle) if message.handle else None
+        if leg and message.table == self._mark.table:
             self._legs[message.trace_id] = leg
-        elif message.chain in MARKING_CHAINS and message.step == "policy":
-            self._legs.pop(message.trace_id, None)
 
 
 def open_nft_trace(netns: Netns, mark: Mark) -> NftTraceReader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -57,7 +58,7 @@ def nft_rule_events(netns: str, evidence: Sequence[NftEvidence], look_up: NftLoo
     """
     events = []
     hooks: dict[int, str] = {}
-    for seen, after in zip(evidence, [*evidence[1:], None], strict=True):
+    for seen, after in itertools.zip_longest(evidence, evidence[1:]):
         message = seen.message
         place = look_up(message.family, message.table, message.chain, message.handle)
         if message.packet:

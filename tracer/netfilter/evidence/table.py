@@ -29,13 +29,12 @@ from tracer.netfilter.ruleset import HOOKS
 
 OUR_TABLE = re.compile(r"tracer-[0-9a-f]{16}")
 """The names of the tables that tracers make."""
-MARKING_CHAINS = ("prerouting", "output")
-"""The chains whose rules mark; what meets their policy met no rule there."""
 ANSWERS = "answers"
 """The set of where UDP answers come from and go to."""
 
 _MOST_ANSWERS = 64  # a request that is sent anew may be translated anew
 _FIRST, _LAST = -(2**31), 2**31 - 2  # priorities; at the very last, conntrack confirms
+_MARKING_CHAINS = ("prerouting", "output")
 _LEARNING_CHAINS = ("input", "postrouting")
 _FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 _OWNER = 2  # NFT_TABLE_F_OWNER, include/uapi/linux/netfilter/nf_tables.h
@@ -82,10 +81,10 @@ def _marking(probe: ProbeMark) -> Iterator[bytes]:
         (kind.leg, _encode_expressions(marking_rule(kind, ANSWERS, address_length(probe))))
         for kind in signatures(probe)
     ]
-    for chain in MARKING_CHAINS:
+    for chain in _MARKING_CHAINS:
         yield _chain(probe, chain, _FIRST)
         for number, (leg, rule) in enumerate(rules, 1):
-            last = chain == MARKING_CHAINS[-1] and number == len(rules)
+            last = chain == _MARKING_CHAINS[-1] and number == len(rules)
             yield _rule(probe, chain, rule, leg, NLM_F_ECHO | (NLM_F_ACK if last else 0))
 
 
