@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
+
+from tracer.probe.builder import Builder, start_builder
 
 if TYPE_CHECKING:
     from tracer.capture.programs import Programs
-    from tracer.endpoints.model import ResolvedFlow
-    from tracer.probe.model import Probe
-
-ProbeBuilder: TypeAlias = "Callable[[ResolvedFlow, bytes, int | None], Probe]"
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """The compiled BPF programs and the probe's builder, once they are there; good for any number of traces in turn."""
+    """The compiled BPF programs, once they are there, and the builder of probes; good for any number of traces."""
 
     programs: Future[Programs]
-    build_probe: Future[ProbeBuilder]
+    builder: Builder
 
 
-def prepare() -> Preparation:
-    """Start compiling the BPF programs and loading scapy, side by side with what the caller does next."""
-    pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="prepare")
-    preparation = Preparation(pool.submit(_load_programs), pool.submit(_load_builder))
-    pool.shutdown(wait=False)
-    return preparation
+@contextmanager
+def preparing() -> Iterator[Preparation]:
+    """Compile the BPF programs and load scapy, side by side with what the caller does in the context."""
+    with start_builder() as builder, ThreadPoolExecutor(1, thread_name_prefix="compile") as pool:
+        yield Preparation(pool.submit(_load_programs), builder)
 
 
 def _load_programs() -> Programs:
@@ -37,9 +35,3 @@ def _load_programs() -> Programs:
     programs = Programs()
     programs.load_all()
     return programs
-
-
-def _load_builder() -> ProbeBuilder:
-    from tracer.probe.build import build_probe
-
-    return build_probe

@@ -83,7 +83,7 @@ class RuleEvidence:
         """Return what was said since the last call, each namespace's backends one after the other."""
         events: list[RuleEvent] = []
         for each in self._listeners:
-            events += nft_rule_events(each.netns.label, each.nft.read(), each.texts.nft_rule)
+            events += nft_rule_events(each.netns.label, each.nft.read(), each.texts.nft_place)
             if each.legacy:
                 events += legacy_rule_events(each.netns.label, each.legacy.read(), each.texts.legacy_rule)
         return events
@@ -98,4 +98,4 @@ class RuleEvidence:
 
     def notes(self) -> tuple[str, ...]:
         """Return what people should know about the evidence, in sentences."""
-        return ()
+        return tuple(note for each in self._listeners for note in each.texts.nft.notes)

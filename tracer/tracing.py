@@ -26,7 +26,7 @@ from tracer.netns_lock import lock_netns
 from tracer.packet import IpFamily
 from tracer.preparation import Preparation
 from tracer.probe.answers import answer_event
-from tracer.probe.model import Probe, new_token
+from tracer.probe.model import Probe, new_token, probe_for
 from tracer.probe.sockets import ProbeSockets, open_sockets
 from tracer.rule_evidence import RuleEvidence, with_legacy_tables
 from tracer.settled import settled_at
@@ -76,7 +76,7 @@ def trace_flow(request: TraceRequest, preparation: Preparation, tell: Tell) -> d
     with ExitStack() as stack:
         sockets = stack.enter_context(open_sockets(flow))
         tell("compiling the BPF programs")
-        probe = preparation.build_probe.result()(flow, new_token(), sockets.source_port)
+        probe = preparation.builder.complete(probe_for(flow, new_token(), sockets.source_port))
         programs = preparation.programs.result()
         hooks = read_hooks(programs, namespaces)
         legacy = with_legacy_tables(namespaces, hooks)

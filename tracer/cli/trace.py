@@ -48,10 +48,9 @@ def trace(
     from tracer.report.progress import progress
 
     out, err = out_and_err(json_path)
-    with progress(err) as tell:
-        from tracer.preparation import prepare
+    from tracer.preparation import preparing
 
-        preparation = prepare()
+    with progress(err) as tell, preparing() as preparation:
         from tracer.tracing import TraceRequest, trace_flow
 
         request = TraceRequest(*ends, chosen, port, family, timeout)

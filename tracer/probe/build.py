@@ -1,13 +1,15 @@
 """Make the probe's packet with scapy.
 
-Loading scapy's layers takes longer than anything else here (0.25 s), so this is the only module that does it, and
-whoever needs it may load it in a thread while there is something else to wait for.
+Loading scapy's layers takes longer than anything else here, so this is the only module that does it, and it also
+serves as a process of its own (tracer.probe.builder), which loads them while the tool does other things.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 
+import msgspec
 from scapy.config import conf
 
 # The route tables that scapy reads as it loads are for packets that it sends itself, which it never does here.
@@ -19,7 +21,7 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6  # noqa: E402
 from scapy.packet import Packet  # noqa: E402
 
 from tracer.endpoints.model import ResolvedFlow  # noqa: E402
-from tracer.probe.model import Probe  # noqa: E402
+from tracer.probe.model import Probe, probe_for  # noqa: E402
 
 HOP_LIMIT = 64
 ECHO_BYTES = 56  # what ping(8) sends
@@ -29,16 +31,21 @@ SEGMENT_BYTES = {4: 1460, 6: 1440}  # an Ethernet frame less the IP and TCP head
 
 def build_probe(flow: ResolvedFlow, token: bytes, source_port: int | None) -> Probe:
     """Return the probe for `flow`, which carries `token`; `source_port` is a port of ours, None for ICMP."""
-    probe = Probe(
-        flow.protocol,
-        flow.family,
-        token,
-        flow.source.address,
-        flow.destination.address,
-        source_port,
-        flow.port,
-    )
-    return dataclasses.replace(probe, packet=bytes(_network(probe) / _transport(probe)))
+    probe = probe_for(flow, token, source_port)
+    return dataclasses.replace(probe, packet=build_packet(probe))
+
+
+def build_packet(probe: Probe) -> bytes:
+    """Return the complete packet of `probe`, from its network header."""
+    return bytes(_network(probe) / _transport(probe))
+
+
+def serve() -> None:
+    """Answer each probe on standard input, a line of JSON, with a line of its packet in hexadecimal, until the end."""
+    for line in sys.stdin.buffer:
+        packet = build_packet(msgspec.json.decode(line, type=Probe))
+        sys.stdout.write(packet.hex() + "\n")
+        sys.stdout.flush()
 
 
 def _network(probe: Probe) -> Packet:
@@ -64,3 +71,7 @@ def _echo(probe: Probe) -> Packet:
     if probe.family == 4:
         return ICMP(type="echo-request", id=probe.icmp_id, seq=probe.icmp_sequence) / data
     return ICMPv6EchoRequest(id=probe.icmp_id, seq=probe.icmp_sequence, data=data)
+
+
+if __name__ == "__main__":
+    serve()

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from tracer.endpoints.model import Protocol
+from tracer.endpoints.model import Protocol, ResolvedFlow
 from tracer.packet import IpFamily
 
 AnswerKind: TypeAlias = Literal["reply", "syn_ack", "rst", "icmp_error"]
@@ -71,6 +71,13 @@ class Probe:
         internet (RFC 6762, 3). The token comes first, at the same offset in every query and response.
         """
         return f"{self.token.hex()}.svc.cluster.local."
+
+
+def probe_for(flow: ResolvedFlow, token: bytes, source_port: int | None) -> Probe:
+    """Return the probe for `flow` without its packet yet."""
+    return Probe(
+        flow.protocol, flow.family, token, flow.source.address, flow.destination.address, source_port, flow.port
+    )
 
 
 @dataclass(frozen=True)

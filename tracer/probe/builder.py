@@ -1,0 +1,74 @@
+"""A process that makes probes: scapy loads there while this one compiles and looks around.
+
+Loaded here, it would hold the interpreter's lock for as long as BPF takes to compile. It ends with its standard input,
+so it does not outlive us, however we end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from tracer.errors import CannotTraceError
+from tracer.probe.model import Probe
+
+_PACKAGES = Path(__file__).parents[2]
+_END_S = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Builder:
+    """The running process."""
+
+    process: subprocess.Popen[bytes]
+
+    def complete(self, probe: Probe) -> Probe:
+        """Return `probe` with its packet; raise CannotTraceError when scapy cannot be loaded."""
+        assert self.process.stdin is not None and self.process.stdout is not None  # noqa: S101  (pipes, see start)
+        try:
+            self.process.stdin.write(msgspec.json.encode(probe) + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:  # its last words say why
+            pass
+        packet = self.process.stdout.readline()
+        if not packet:
+            raise CannotTraceError("the process that makes probes with scapy has ended", f"See why: {_command_line()}")
+        return dataclasses.replace(probe, packet=bytes.fromhex(packet.decode()))
+
+
+@contextmanager
+def start_builder() -> Iterator[Builder]:
+    """Start the process; it ends with the context."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracer.probe.build"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=_environment(),
+        start_new_session=True,  # Ctrl-C is for us; this ends by its pipe
+    )
+    try:
+        yield Builder(process)
+    finally:
+        try:
+            process.communicate(timeout=_END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """Return an environment in which scapy writes no cache into a home folder (scapy/main.py)."""
+    packages = os.pathsep.join(filter(None, (str(_PACKAGES), os.environ.get("PYTHONPATH"))))
+    return os.environ | {"XDG_CACHE_HOME": os.devnull, "PYTHONPATH": packages}
+
+
+def _command_line() -> str:
+    return f"{sys.executable} -m tracer.probe.build"
