@@ -66,8 +66,8 @@ MATCHES = (
     Old(
         "hashlimit",
         2,
-        (HASHLIMIT[1], 200_000, 5, 0x11, 0, 0, 1000, 1000, 32, 24, POINTER),
-        "--hashlimit-above 5/sec --hashlimit-burst 5 --hashlimit-mode dstip --hashlimit-name old --hashlimit-dstmask 24",
+        (HASHLIMIT[1], 200_000, 5, 0x10, 0, 0, 1000, 1000, 32, 24, POINTER),
+        "--hashlimit-above 5/sec --hashlimit-burst 5 --hashlimit-name old --hashlimit-dstmask 24",
     ),
     Old("recent", 0, (60, 4, 0x01, 1, RECENT, 1), "! --rcheck --seconds 60 --hitcount 4 --name seen --rdest"),
     Old("set", 0, (PORTS, 0x05, 0x02, 0, 0, 0, 0, 0), "! --match-set ports src,dst"),

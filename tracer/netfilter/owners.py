@@ -12,8 +12,8 @@ import msgspec
 UNKNOWN = "unknown"
 Sign = Literal["chains", "comments", "tables"]
 
-# `--comment TEXT` of iptables-save and `comment "TEXT"` of nft.
-_COMMENT = re.compile(r'\bcomment (?:"((?:\\.|[^"\\])*)"|(\S+))', re.DOTALL)
+# `--comment TEXT` of iptables-save, where a backslash escapes, and `comment "TEXT"` of nft, which escapes nothing.
+_COMMENT = re.compile(r'--comment (?:"((?:\\.|[^"\\])*)"|(\S+))|\bcomment "([^"]*)"', re.DOTALL)
 
 
 class Owner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +45,7 @@ def owner_of(chain: str, rule_text: str = "", target: str = "", table: str = "")
 
 
 def _of_comments(rule_text: str) -> str:
-    owners = (_begins(quoted or bare, "comments") for quoted, bare in _COMMENT.findall(rule_text))
+    owners = (_begins(found[found.lastindex or 0], "comments") for found in _COMMENT.finditer(rule_text))
     return next((owner for owner in owners if owner != UNKNOWN), UNKNOWN)
 
 

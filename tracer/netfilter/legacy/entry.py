@@ -36,6 +36,7 @@ LAYOUTS = {
     "ip6": Layout(struct.Struct("@16s16s16s16s16s16s16s16sHxBB"), offsets_at=140, size=168, goto=0x04, fragment=0),
 }
 OFFSETS = struct.Struct("@HH")
+SIZE = struct.Struct("@H")
 EXTENSION = struct.Struct("@H29sB")  # size, name, revision
 NAME_AT = 2
 VERDICT = struct.Struct("@i")
@@ -100,16 +101,20 @@ def _standard_target(entries: bytes, target_at: int, end: int, chains: Mapping[i
 
 
 def _matches(context: Context, entries: bytes, at: int, end: int) -> Iterator[str]:
-    known = MATCHES[context.family]
     while at < end:
-        size, name, revision = EXTENSION.unpack_from(entries, at)
+        (size,) = SIZE.unpack_from(entries, at)
         if size < EXTENSION.size or at + size > end:
             yield f"-m [{end - at} bytes undecoded]"
             return
-        key = (name.partition(b"\0")[0], revision)
-        _name, text = render(known.get(key), *key, entries[at + EXTENSION.size : at + size], context)
-        yield f"-m {text}"
+        yield _match(context, entries[at : at + size])
         at += size
+
+
+@lru_cache(maxsize=4096)  # a table repeats its matches many times over
+def _match(context: Context, match: bytes) -> str:
+    _size, name, revision = EXTENSION.unpack_from(match)
+    key = (name.partition(b"\0")[0], revision)
+    return f"-m {render(MATCHES[context.family].get(key), *key, match[EXTENSION.size :], context)[1]}"
 
 
 def _host(option: str, host: bytes, mask: bytes, invert: int) -> str:

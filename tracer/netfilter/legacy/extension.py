@@ -23,9 +23,12 @@ BOTH: tuple[IpFamily, ...] = ("ip", "ip6")
 XT_ALIGN = struct.calcsize("@cQ") - struct.calcsize("@Q")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Context:
-    """What an extension's bytes do not say: the family of the table, and the names of ipsets by index."""
+    """What an extension's bytes do not say: the family of the table, and the names of ipsets by index.
+
+    Compared by identity, so that it can be part of a cache's key.
+    """
 
     family: IpFamily
     set_names: Mapping[int, str]

@@ -23,6 +23,7 @@ from tracer.netfilter.legacy.extension import IpFamily
 from tracer.netfilter.legacy.text import string
 from tracer.netfilter.ruleset import HOOKS
 
+NAMES = "/proc/thread-self/net/{family}_tables_names"
 GET_INFO, GET_ENTRIES = 64, 65  # IPT_SO_GET_INFO and IP6T_SO_GET_INFO, …_GET_ENTRIES
 LEVELS = {"ip": socket.SOL_IP, "ip6": socket.IPPROTO_IPV6}
 FAMILIES = {"ip": socket.AF_INET, "ip6": socket.AF_INET6}
@@ -56,7 +57,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 def listed_tables(family: IpFamily) -> tuple[str, ...]:
     """Return the names of the legacy tables that exist in this namespace (ip_tables_names in proc(5))."""
-    path = Path(f"/proc/thread-self/net/{family}_tables_names")
+    path = Path(NAMES.format(family=family))
     try:
         return tuple(path.read_text().split())
     except FileNotFoundError:

@@ -32,6 +32,7 @@ class LegacyTable:
     """A table as read; `places` has its chains by name, in the kernel's order, which is that of iptables-save."""
 
     snapshot: Snapshot
+    context: Context
     places: Mapping[str, ChainPlace]
     starts: Mapping[int, str]
     """Chain names by the byte at which a jump to them leads."""
@@ -56,8 +57,7 @@ class LegacyTable:
         place = self.places.get(chain)
         if place is None or not 0 < position <= len(place.rules):
             return None
-        context = Context(self.snapshot.family, self.snapshot.set_names)
-        text, target = rule_text(context, self.snapshot.entries, place.rules[position - 1], self.starts)
+        text, target = rule_text(self.context, self.snapshot.entries, place.rules[position - 1], self.starts)
         text = f"-A {chain} {text}" if text else f"-A {chain}"
         return Rule(position, text, target, owner=owner_of(chain, text, target))
 
@@ -93,7 +93,7 @@ def parse(snapshot: Snapshot) -> LegacyTable:
         places[name] = ChainPlace(name, rules[:-1], hook, _policy(snapshot, rules[-1]) if hook else None)
     if not set(snapshot.hook_entries) <= set(places):
         raise _malformed(snapshot, min(hooks))
-    return LegacyTable(snapshot, places, starts)
+    return LegacyTable(snapshot, Context(snapshot.family, snapshot.set_names), places, starts)
 
 
 def _chains(snapshot: Snapshot, hooks: Mapping[int, str]) -> list[tuple[str, int, list[int]]]:

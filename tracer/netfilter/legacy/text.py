@@ -26,7 +26,6 @@ PROTOCOLS = {
 """Protocols that iptables knows by name; it writes any other as a number."""
 
 _NEEDS_NO_QUOTES = re.compile(rb"[A-Za-z0-9_-]+")
-_NEEDS_BACKSLASH = re.compile(rb"([\"'\\])")
 
 
 def string(raw: bytes) -> str:
@@ -38,7 +37,8 @@ def quoted(raw: bytes) -> str:
     """Return the C string at the start of `raw`, quoted where iptables-save would quote it."""
     value = raw.partition(b"\0")[0]
     if not _NEEDS_NO_QUOTES.fullmatch(value):
-        value = b'"' + _NEEDS_BACKSLASH.sub(rb"\\\1", value) + b'"'
+        value = value.replace(b"\\", rb"\\").replace(b'"', rb"\"").replace(b"'", rb"\'")
+        value = b'"' + value + b'"'
     return value.decode(errors="backslashreplace")
 
 
