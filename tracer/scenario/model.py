@@ -94,7 +94,8 @@ class Host(Namespace, frozen=True):
 class CalicoWiring(_Part, frozen=True, tag_field="kind", tag="calico"):
     """As Calico's CNI plugin wires a pod: the gateway is link-local and the node answers ARP for it.
 
-    IPv4: 169.254.1.1 with proxy_arp; IPv6: the link-local address of the node's end of the veth.
+    IPv4: 169.254.1.1 with proxy_arp, which needs a route on the node that leads there, such as a default route. IPv6:
+    the link-local address of the node's end of the veth.
     """
 
 

@@ -1,0 +1,42 @@
+"""A scenario's recording: the same probes on recorded events, without root, BPF or a lab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tracer.conclude import conclude
+from tracer.document import TraceDocument
+from tracer.document_file import read_struct
+from tracer.errors import UsageError
+from tracer.scenario.load import LoadedScenario
+from tracer.scenario.model import Probe
+from tracer.scenario.run import Phase, ReplayDocument, run_probes
+
+FILE = "recording.json"
+
+
+def replay_recorded(loaded: LoadedScenario) -> ReplayDocument:
+    """Judge the recorded events anew; raise UsageError when there is no recording, or one of another scenario."""
+    recorded = read_recording(loaded.folder)
+    traces = {(result.name, result.phase): result.trace for result in recorded.probes}
+
+    def run(probe: Probe, phase: Phase) -> TraceDocument:
+        trace = traces.get((probe.name, phase))
+        if trace is None:
+            raise UsageError(
+                f"the recording of {loaded.scenario.name} has no probe {probe.name} {phase} the remedy",
+                f"Record the scenario again: tracer replay {loaded.folder} --json {loaded.folder / FILE}",
+            )
+        return conclude(trace.flow, trace.host, trace.capture, trace.hooks, trace.rulesets, trace.events)
+
+    return run_probes(loaded.scenario, run, lambda: None)
+
+
+def read_recording(folder: Path) -> ReplayDocument:
+    """Read the recording of the scenario in `folder`; raise UsageError when there is none."""
+    path = folder / FILE
+    if not path.is_file():
+        raise UsageError(
+            f"{folder} has no recording ({FILE})", f"Make one, as root: tracer replay {folder} --json {path}"
+        )
+    return read_struct(str(path), ReplayDocument, "tracer/replay")
