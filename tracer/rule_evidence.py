@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tracer.changes import Changes
 from tracer.document import HookFunction, RulesetSummary
 from tracer.events import RuleEvent
 from tracer.netfilter.evidence.legacy_trace import LegacyTraceReader, open_legacy_trace
 from tracer.netfilter.evidence.mark import mark_flow
+from tracer.netfilter.evidence.messages import LegacyEvidence, NftEvidence
 from tracer.netfilter.evidence.nf_log import TRACE_LOGGER
 from tracer.netfilter.evidence.nft_trace import NftTraceReader, open_nft_trace
 from tracer.netfilter.evidence.rules import legacy_rule_events, nft_rule_events
@@ -27,12 +28,14 @@ _NF_LOG = {4: "net.netfilter.nf_log.2", 6: "net.netfilter.nf_log.10"}  # NFPROTO
 
 @dataclass(frozen=True)
 class Listener:
-    """The open readers of one namespace, and the texts of its rules."""
+    """The open readers of one namespace, what they have read, and the texts of the namespace's rules."""
 
     netns: Netns
     nft: NftTraceReader
     legacy: LegacyTraceReader | None
     texts: RuleTexts
+    heard_nft: list[NftEvidence] = field(default_factory=list)
+    heard_legacy: list[LegacyEvidence] = field(default_factory=list)
 
 
 def with_legacy_tables(namespaces: Iterable[Netns], hooks: Sequence[HookFunction]) -> tuple[Netns, ...]:
@@ -79,13 +82,19 @@ class RuleEvidence:
         readers = [reader for each in self._listeners for reader in (each.nft, each.legacy) if reader]
         return [reader.fileno() for reader in readers]
 
-    def read(self) -> list[RuleEvent]:
-        """Return what was said since the last call, each namespace's backends one after the other."""
+    def read(self) -> None:
+        """Take in what was said since the last call; it becomes events later, as looking rules up takes time."""
+        for each in self._listeners:
+            each.heard_nft.extend(each.nft.read())
+            if each.legacy:
+                each.heard_legacy.extend(each.legacy.read())
+
+    def events(self) -> list[RuleEvent]:
+        """Return all that was said, each namespace's backends one after the other."""
         events: list[RuleEvent] = []
         for each in self._listeners:
-            events += nft_rule_events(each.netns.label, each.nft.read(), each.texts.nft_place)
-            if each.legacy:
-                events += legacy_rule_events(each.netns.label, each.legacy.read(), each.texts.legacy_rule)
+            events += nft_rule_events(each.netns.label, each.heard_nft, each.texts.nft_place)
+            events += legacy_rule_events(each.netns.label, each.heard_legacy, each.texts.legacy_rule)
         return events
 
     def lost(self) -> int:
@@ -94,7 +103,7 @@ class RuleEvidence:
 
     def rulesets(self) -> tuple[RulesetSummary, ...]:
         """Return how much each backend holds in each namespace, and who wrote it."""
-        return ()
+        return tuple(summary for each in self._listeners for summary in each.texts.summaries())
 
     def notes(self) -> tuple[str, ...]:
         """Return what people should know about the evidence, in sentences."""

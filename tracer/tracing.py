@@ -90,6 +90,7 @@ def trace_flow(request: TraceRequest, preparation: Preparation, tell: Tell) -> d
         tell("waiting for the answer")
         events = _observe(capture, evidence, sockets, probe, request.timeout_s)
         lost = capture.lost() + evidence.lost()
+    events += evidence.events()
     seen = document.Capture(
         netfilter=capture.netfilter,
         veth=capture.veth,
@@ -113,9 +114,9 @@ def _observe(
     deadline = time.monotonic_ns() + int(timeout_s * 1e9)
 
     def read() -> None:
-        events.extend(capture.read())
-        events.extend(evidence.read())
         events.extend(answer_event(answer, sockets.netns.label) for answer in sockets.read(probe))
+        events.extend(capture.read())
+        evidence.read()
 
     while True:
         read()

@@ -6,6 +6,7 @@ programs know of the kernel comes from its BTF, as `-DOFF_…`.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from typing import Any
@@ -38,6 +39,7 @@ _OFFSETS = {
     "OFF_TABLE_NAME": ("nft_table", "name"),
     "OFF_TABLE_FAMILY": ("nft_table", "family"),
 }
+_CLONE_FS = 0x200  # include/uapi/linux/sched.h
 _OWN_INCLUDE = re.compile(r'^#include "(\w+\.h)"\n', re.MULTILINE)
 
 
@@ -69,6 +71,8 @@ def compile_programs(*names: str) -> Any:  # noqa: ANN401  (bcc has no types)
             "the Python module bcc is missing",
             "Install python3-bpfcc and run tracer with the interpreter it belongs to",
         ) from error
+    # BCC changes the working folder while it compiles; unshared, that of the other threads stays what it is.
+    ctypes.CDLL(None).unshare(_CLONE_FS)
     flags = [f"-D{name}={btf.offset(*place)}" for name, place in _OFFSETS.items()]
     try:
         return BPF(text=source_text(*names), cflags=["-Wno-everything", *flags], allow_rlimit=False)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tracer.document import HookFunction
+from tracer.document import HookFunction, RulesetSummary
 from tracer.netfilter.evidence.rules import ChainEnd, NftPlace
 from tracer.netfilter.legacy import LegacyTable, listed_tables, read_table
 from tracer.netfilter.legacy.extension import IpFamily
+from tracer.netfilter.nft.summary import summarize
 from tracer.netfilter.nft.texts import NftTexts
+from tracer.netfilter.owners import UNKNOWN, owner_of
 from tracer.netfilter.ruleset import Family, Rule
 from tracer.netns import Netns, run_in
 
@@ -20,6 +22,7 @@ class RuleTexts:
         """Read the legacy tables of `family`; `hooks` tells at which hook each base chain stands."""
         self.legacy: dict[str, LegacyTable] = run_in(netns, lambda: dict(_legacy_tables(family)))
         self.nft = NftTexts(netns)
+        self._netns = netns
         self._hooks = {
             (entry.table, entry.chain): entry.hook
             for entry in hooks
@@ -37,6 +40,24 @@ class RuleTexts:
         """Return whose an nf_tables chain is, its hook if it is a base chain, and its rule with this handle."""
         backend, rule = self.nft.look_up(family, table, chain, handle)
         return NftPlace(backend, self._hooks.get((table, chain), ""), rule)
+
+    def summaries(self) -> tuple[RulesetSummary, ...]:
+        """Return how much each table holds, and who wrote it."""
+        legacy = tuple(_summary(self._netns.label, table) for table in self.legacy.values())
+        return legacy + run_in(self._netns, lambda: summarize(self._netns.label))
+
+
+def _summary(netns: str, table: LegacyTable) -> RulesetSummary:
+    owners = {owner_of(chain) for chain in table.chain_names} - {UNKNOWN}
+    return RulesetSummary(
+        netns=netns,
+        backend="iptables-legacy",
+        family=table.snapshot.family,
+        table=table.name,
+        chains=len(table.chain_names),
+        rules=table.rule_count,
+        owners=tuple(sorted(owners)),
+    )
 
 
 def _legacy_tables(family: IpFamily) -> Iterator[tuple[str, LegacyTable]]:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -25,21 +26,21 @@ _END_S = 5.0
 
 @dataclasses.dataclass(frozen=True)
 class Builder:
-    """The running process."""
+    """The pipes to the running process and from it."""
 
-    process: subprocess.Popen[bytes]
+    requests: IO[bytes]
+    packets: IO[bytes]
 
     def complete(self, probe: Probe) -> Probe:
         """Return `probe` with its packet; raise CannotTraceError when scapy cannot be loaded."""
-        assert self.process.stdin is not None and self.process.stdout is not None  # noqa: S101  (pipes, see start)
         try:
-            self.process.stdin.write(msgspec.json.encode(probe) + b"\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:  # its last words say why
-            pass
-        packet = self.process.stdout.readline()
+            self.requests.write(msgspec.json.encode(probe) + b"\n")
+            packet = self.packets.readline()
+        except BrokenPipeError:
+            packet = b""
         if not packet:
-            raise CannotTraceError("the process that makes probes with scapy has ended", f"See why: {_command_line()}")
+            command = f"{sys.executable} -m tracer.probe.build < /dev/null"
+            raise CannotTraceError("the process that makes probes with scapy has ended", f"See why: {command}")
         return dataclasses.replace(probe, packet=bytes.fromhex(packet.decode()))
 
 
@@ -52,10 +53,13 @@ def start_builder() -> Iterator[Builder]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=_environment(),
+        bufsize=0,
         start_new_session=True,  # Ctrl-C is for us; this ends by its pipe
     )
+    if process.stdin is None or process.stdout is None:
+        raise AssertionError("both are pipes")
     try:
-        yield Builder(process)
+        yield Builder(process.stdin, process.stdout)
     finally:
         try:
             process.communicate(timeout=_END_S)
@@ -68,7 +72,3 @@ def _environment() -> dict[str, str]:
     """Return an environment in which scapy writes no cache into a home folder (scapy/main.py)."""
     packages = os.pathsep.join(filter(None, (str(_PACKAGES), os.environ.get("PYTHONPATH"))))
     return os.environ | {"XDG_CACHE_HOME": os.devnull, "PYTHONPATH": packages}
-
-
-def _command_line() -> str:
-    return f"{sys.executable} -m tracer.probe.build"
