@@ -3,8 +3,8 @@
 ip_tables logs `TRACE: table:chain:rule:N ` for every rule, return and policy that a packet with nf_trace meets
 (trace_packet, net/ipv4/netfilter/ip_tables.c). It arrives on NFLOG group 0 while the namespace's logger is
 nfnetlink_log: open the reader first, which loads that module, then set the logger (nf_log, `tracer.changes`),
-and no trace is missed. LOG rules arrive there too meanwhile, and so do traces that other TRACE rules asked for:
-ours are the packets that the mark's signatures match.
+and no trace is missed. Traces that somebody else's TRACE rules asked for arrive there too: ours are the packets that
+the mark's signatures match.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ _SOURCE, _DESTINATION = {4: 12, 6: 8}, {4: 16, 6: 24}
 _L4PROTO = {4: 9, 6: 6}
 _ICMP_HEADER = _UDP_HEADER = 8
 
-_SYN, _RST, _SYN_ACK = b"\x02", b"\x04", b"\x12"
+_SYN, _SYN_ACK, _RST_ACK = b"\x02", b"\x12", b"\x14"
 _DNS_QR = b"\x80"
 _DNS_LABEL = 13  # behind the DNS header and the label's length
 _LABEL_PART = 16  # nf_tables compares at most 16 bytes at once: struct nft_data, include/net/netfilter/nf_tables.h
@@ -136,7 +136,7 @@ def _tcp(probe: ProbeMark) -> tuple[Signature, ...]:
     return (
         Signature("request", _TCP, (sent, Field(13, _SYN, _SYN_ACK))),
         Signature("reply", _TCP, (acknowledged, Field(13, _SYN_ACK, _SYN_ACK))),
-        Signature("reply", _TCP, (acknowledged, Field(13, _RST, _RST))),
+        Signature("reply", _TCP, (acknowledged, Field(13, _RST_ACK, _RST_ACK))),
         _error(probe, _TCP, (sent,)),  # an error need not embed more than 8 bytes of it (RFC 792): no flags
     )
 
