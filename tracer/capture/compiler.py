@@ -73,9 +73,9 @@ def compile_programs(*names: str) -> Any:  # noqa: ANN401  (bcc has no types)
         ) from error
     # BCC changes the working folder while it compiles; unshared, that of the other threads stays what it is.
     ctypes.CDLL(None).unshare(_CLONE_FS)
-    flags = [f"-D{name}={btf.offset(*place)}" for name, place in _OFFSETS.items()]
+    flags = ["-Wno-everything", *(f"-D{name}={btf.offset(*place)}" for name, place in _OFFSETS.items())]
     try:
-        return BPF(text=source_text(*names), cflags=["-Wno-everything", *flags], allow_rlimit=False)
+        return BPF(text=source_text(*names).encode(), cflags=[flag.encode() for flag in flags], allow_rlimit=False)
     except Exception as error:
         raise CannotTraceError(f"BCC cannot compile the BPF programs ({error})", "See `tracer doctor`") from error
 
@@ -83,7 +83,7 @@ def compile_programs(*names: str) -> Any:  # noqa: ANN401  (bcc has no types)
 def load_program(module: Any, name: str, program_type: int, attach_type: int = -1) -> int:  # noqa: ANN401
     """Load one program of a compiled module; return its descriptor, or raise CannotTraceError with the cause."""
     try:
-        return int(module.load_func(name, program_type, attach_type=attach_type).fd)
+        return int(module.load_func(name.encode(), program_type, attach_type=attach_type).fd)
     except Exception as error:
         raise CannotTraceError(
             f"the kernel refuses the BPF program {name} ({error})",

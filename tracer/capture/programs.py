@@ -20,7 +20,7 @@ class Programs:
         self._module: Any = compile_programs(*(sources or _SOURCES))
         self._events: list[layout.RawEvent] = []
         self._hook_functions: list[layout.RawHookFunction] = []
-        self._opened: set[str] = set()
+        self._opened: set[bytes] = set()
         self._module.ksym(0)  # reads kallsyms, 0.1 s, now rather than when a verdict waits for it
 
     def raw_tracepoint(self, name: str) -> int:
@@ -46,38 +46,38 @@ class Programs:
 
     def set_probe(self, data: bytes) -> None:
         """Write struct probe, and forget the events of an earlier one."""
-        table = self._module["probes"]
+        table = self._module[b"probes"]
         table[ctypes.c_int(0)] = table.Leaf.from_buffer_copy(data)
         self.events()
 
     def events_descriptor(self) -> int:
         """Return the descriptor that polls readable when there are events."""
-        return int(self._module["events"].map_fd)
+        return int(self._module[b"events"].map_fd)
 
     def events(self) -> list[layout.RawEvent]:
         """Return the events since the last call."""
-        self._open("events", self._collect_event)
+        self._open(b"events", self._collect_event)
         self._module.ring_buffer_consume()
         events, self._events = self._events, []
         return events
 
     def hook_functions(self) -> list[layout.RawHookFunction]:
         """Return what `read_hook` has written since the last call."""
-        self._open("hook_functions", self._collect_hook_function)
+        self._open(b"hook_functions", self._collect_hook_function)
         self._module.ring_buffer_consume()
         functions, self._hook_functions = self._hook_functions, []
         return functions
 
     def lost(self) -> int:
         """Return how many events found the ring buffer full, since the programs were compiled."""
-        return int(self._module["lost"][ctypes.c_int(0)].value)
+        return int(self._module[b"lost"][ctypes.c_int(0)].value)
 
     def symbol(self, address: int, *, offset: bool = False) -> str:
         """Return the kernel function at an address (`nf_hook_slow+0x7d`); `0x…` where kallsyms does not tell."""
         name: bytes = self._module.ksym(address, show_offset=offset)
         return hex(address) if name.startswith(b"[unknown]") else name.decode()
 
-    def _open(self, table: str, callback: Any) -> None:  # noqa: ANN401
+    def _open(self, table: bytes, callback: Any) -> None:  # noqa: ANN401
         if table not in self._opened:
             self._opened.add(table)
             self._module[table].open_ring_buffer(callback)

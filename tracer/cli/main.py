@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from typing import NoReturn
@@ -55,6 +56,8 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line; turn our errors into one sentence on stderr and an exit status."""
+    # A shell started with `su` has no /usr/sbin, where nft, ipset and iptables are.
+    os.environ["PATH"] = os.pathsep.join(filter(None, (os.environ.get("PATH"), "/usr/sbin", "/sbin")))
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     try:
