@@ -75,7 +75,7 @@ def compile_programs(*names: str) -> Any:  # noqa: ANN401  (bcc has no types)
     ctypes.CDLL(None).unshare(_CLONE_FS)
     flags = ["-Wno-everything", *(f"-D{name}={btf.offset(*place)}" for name, place in _OFFSETS.items())]
     try:
-        return BPF(text=source_text(*names).encode(), cflags=[flag.encode() for flag in flags], allow_rlimit=False)
+        return BPF(text=source_text(*names).encode(), cflags=flags, allow_rlimit=False)
     except Exception as error:
         raise CannotTraceError(f"BCC cannot compile the BPF programs ({error})", "See `tracer doctor`") from error
 
