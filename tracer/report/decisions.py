@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from rich.text import Text
-
 from tracer.document import Decision
-from tracer.report.rows import Row, row
+from tracer.report.rows import Part, Row, pointer, row
 from tracer.report.traversal import Traversal, chain_path, is_policy, is_routine, rule_words, traversals
 from tracer.report.view import VERDICT_STYLES, View
 
@@ -23,11 +21,11 @@ def decision_rows(decisions: Sequence[Decision], view: View, *, in_full: bool) -
     if view.all_rules:
         for traversal in here:
             yield _decided([traversal], traversal.chains, view)
-            yield from _every_rule(traversal, view)
+            yield from _every_rule(traversal)
         return
     for routine, group in groupby(here, key=is_routine):
         if routine:
-            yield row(_lead("accept"), ("by policy: ", "dim"), view.charset.shown(_tables(list(group))))
+            yield Row(_lead("accept"), (("by policy: ", "dim"), _tables(list(group))))
         else:
             for _, agreeing in groupby(group, key=_what_was_decided):
                 yield from _decided_rows(list(agreeing), view, in_full=in_full)
@@ -58,7 +56,7 @@ def _decided_rows(agreeing: Sequence[Traversal], view: View, *, in_full: bool) -
     marked = _is_marked(agreeing, view)
     yield _decided(agreeing, agreeing[-1].chains if marked else _abbreviated(agreeing[-1].chains), view)
     if last.rule and not is_policy(last):
-        yield row(" " * (INDENT + 2), (view.charset.shown(last.rule), "bold red" if marked else ""))
+        yield row(" " * (INDENT + 2), (last.rule, "bold red" if marked else ""))
 
 
 def _is_marked(agreeing: Sequence[Traversal], view: View) -> bool:
@@ -66,20 +64,19 @@ def _is_marked(agreeing: Sequence[Traversal], view: View) -> bool:
 
 
 def _decided(agreeing: Sequence[Traversal], path: Sequence[str], view: View) -> Row:
-    last, shown = agreeing[-1].last, view.charset.shown
+    last = agreeing[-1].last
     marked = _is_marked(agreeing, view)
     backends = " and ".join(each.backend for each in agreeing)
     words = f"{backends} {agreeing[-1].table}: {' > '.join(path)}, {_decider(last)}"
-    return row(
-        _lead(last.verdict, pointer=view.charset.pointer(INDENT) if marked else ""),
-        (shown(words), "bold red" if marked else ""),
-        (f"  [{shown(last.owner)}]" if last.owner != "unknown" else "", "dim"),
+    owner = f"  [{last.owner}]" if last.owner != "unknown" else ""
+    return Row(
+        _lead(last.verdict, pointer(INDENT) if marked else ""), ((words, "bold red" if marked else ""), (owner, "dim"))
     )
 
 
-def _lead(verdict: str, *, pointer: str = "") -> Text:
+def _lead(verdict: str, before: str = "") -> tuple[Part, ...]:
     style = VERDICT_STYLES.get(verdict, "yellow")
-    return Text.assemble((f"{pointer:<{INDENT}}", "bold red"), (f"{verdict:<{_WORD}}", style))
+    return (f"{before:<{INDENT}}", "bold red"), (f"{verdict:<{_WORD}}", style)
 
 
 def _decider(decision: Decision) -> str:
@@ -95,10 +92,10 @@ def _abbreviated(chains: Sequence[str]) -> Sequence[str]:
     return (*chains[:2], f"({left_out} more)", *chains[-2:])
 
 
-def _every_rule(traversal: Traversal, view: View) -> Iterator[Row]:
+def _every_rule(traversal: Traversal) -> Iterator[Row]:
     """Yield each decision on a line, as deep as its chain."""
     for number, decision in enumerate(traversal.decisions, 1):
         depth = len(chain_path(traversal.decisions[:number]))
         position = f"{decision.position}  " if decision.position is not None else ""
         text = decision.rule or f"{decision.verdict}: {decision.chain}, {_decider(decision)}"
-        yield row(f"{'':{INDENT + 2 * depth}}{position}", view.charset.shown(text))
+        yield row(f"{'':{INDENT + 2 * depth}}{position}", text)

@@ -5,29 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import RenderableType
-from rich.text import Text
 
 from tracer.document import Finding
-from tracer.report.charset import Charset
-from tracer.report.rows import row, title, verbatim
+from tracer.report.rows import Row, Verbatim, empty, row, title
 from tracer.report.view import SEVERITY_STYLES
 
 _COMMAND = "$ "
 
 
-def finding_block(finding: Finding, charset: Charset) -> Iterator[RenderableType]:
+def finding_block(finding: Finding) -> Iterator[RenderableType]:
     """Yield one finding; a command of the remedy stays on one line, however long, to be copied."""
-    shown = charset.shown
-    yield Text()
-    yield row(
-        Text.assemble((finding.severity.upper(), SEVERITY_STYLES[finding.severity]), "  "),
-        (shown(finding.title), "bold"),
-        (f"  [{shown(finding.id)}]", "dim"),
-    )
+    yield empty()
+    severity = (finding.severity.upper(), SEVERITY_STYLES[finding.severity])
+    yield Row((severity, "  "), ((finding.title, "bold"), (f"  [{finding.id}]", "dim")))
     for evidence in finding.evidence:
-        yield row("  - ", shown(evidence))
+        yield row("  - ", evidence)
     if finding.remedy:
         yield title("  Remedy")
     for line in finding.remedy:
         is_command = line.startswith(_COMMAND)
-        yield verbatim("      ", shown(line.removeprefix(_COMMAND))) if is_command else row("  - ", shown(line))
+        yield Verbatim("      ", line.removeprefix(_COMMAND)) if is_command else row("  - ", line)

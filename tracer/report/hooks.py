@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console, ConsoleOptions, RenderResult
 
 from tracer.document import HookFunction
-from tracer.report.charset import Charset, charset_of
-from tracer.report.rows import Row, listed, row, title
+from tracer.report.rows import Row, empty, listed, row, title
 
-_COLUMNS = ("", "priority", "function", "backend", "table", "chain")
+_HEADINGS = ("", "priority", "function", "backend", "table", "chain")
+_MEANING = (
+    "different backends at one priority: an accept of one does not spare the packet the other, a drop by either is "
+    "final, and which runs first depends on which was registered last."
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class HooksReport:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield a table for each hook."""
-        yield from hook_blocks(self.functions, charset_of(options))
+        yield from hook_rows(self.functions)
 
 
 def print_hooks(functions: Sequence[HookFunction], console: Console) -> None:
@@ -33,36 +34,39 @@ def print_hooks(functions: Sequence[HookFunction], console: Console) -> None:
     console.print(HooksReport(functions))
 
 
-def hook_blocks(functions: Sequence[HookFunction], charset: Charset) -> Iterator[RenderableType]:
-    """Yield a table for each namespace, family and hook, with a warning where two backends share a priority."""
+def hook_rows(functions: Sequence[HookFunction]) -> Iterator[Row]:
+    """Yield a table for each namespace, family and hook, and where different backends share a priority."""
     if not functions:
         yield row("", "Nothing is registered at any netfilter hook.")
-    for number, (place, group) in enumerate(groupby(functions, key=_place)):
+        return
+    widths = [max(map(len, column)) for column in zip(_HEADINGS, *map(_cells, functions), strict=True)]
+    is_shared = False
+    for place, group in groupby(functions, key=lambda each: (each.netns, each.family, each.hook)):
         here = list(group)
-        if number:
-            yield Text()
-        yield title(charset.shown(" ".join(place)))
-        yield _table(here, charset)
-        yield from _shared_rows(here)
+        yield title(", ".join(place))
+        yield row("", (_line(_HEADINGS, widths), "dim"))
+        for function in here:
+            yield row("", (_line(_cells(function), widths), "" if function.backend else "dim"))
+        for words in _shared(here):
+            is_shared = True
+            yield row("  ! ", (words, "bold yellow"))
+        yield empty()
+    if is_shared:
+        yield row("! ", _MEANING)
 
 
-def _place(function: HookFunction) -> tuple[str, str, str]:
-    return function.netns, function.family, function.hook
+def _cells(function: HookFunction) -> tuple[str, ...]:
+    names = (function.function, function.backend, function.table, function.chain)
+    return str(function.order), str(function.priority), *(name or "" for name in names)
 
 
-def _table(functions: Sequence[HookFunction], charset: Charset) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 1), header_style="dim")
-    for name in _COLUMNS:
-        table.add_column(name, overflow="fold", justify="right" if name in ("", "priority") else "left")
-    for function in functions:
-        names = (function.function, function.backend, function.table, function.chain)
-        style = "bold" if function.backend else "dim"
-        cells = (str(function.order), str(function.priority), *(charset.shown(name or "") for name in names))
-        table.add_row(*(Text(cell, style=style, overflow="fold") for cell in cells))
-    return table
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    numbers = (f"{cell:>{width}}" for cell, width in zip(cells[:2], widths, strict=False))
+    names = (f"{cell:<{width}}" for cell, width in zip(cells[2:], widths[2:], strict=True))
+    return "  ".join((" ", *numbers, *names)).rstrip()
 
 
-def _shared_rows(functions: Sequence[HookFunction]) -> Iterator[Row]:
+def _shared(functions: Sequence[HookFunction]) -> Iterator[str]:
     """Yield a sentence for each order in which different backends run at the same priority."""
     orders: dict[tuple[str, ...], list[int]] = {}
     for priority in dict.fromkeys(function.priority for function in functions):
@@ -71,6 +75,4 @@ def _shared_rows(functions: Sequence[HookFunction]) -> Iterator[Row]:
         if len(order) > 1:
             orders.setdefault(order, []).append(priority)
     for order, priorities in orders.items():
-        shared = listed(map(str, priorities))
-        words = f"priority {shared} is shared: {', then '.join(order)}"
-        yield row("  ! ", (words, "bold yellow"), ". An accept of the one does not spare the packet the other.")
+        yield f"{' runs before '.join(order)} at priority {listed(map(str, priorities))}"

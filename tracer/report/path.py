@@ -6,12 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from rich.text import Text
-
 from tracer.document import Addresses, Hop, LegTrace
-from tracer.report.charset import Charset
 from tracer.report.decisions import INDENT, decision_rows
-from tracer.report.rows import Row, row
+from tracer.report.rows import Part, Row, pointer, row
 from tracer.report.view import View, elapsed, freed_words, translation
 
 
@@ -32,7 +29,7 @@ class Step:
 def leg_rows(leg: LegTrace, view: View) -> Iterator[Row]:
     """Yield the hops of a leg, under the name of each namespace that they pass."""
     for netns, inside in groupby(_steps(leg.hops), key=lambda step: step.hop.netns):
-        yield row("  ", (view.charset.shown(netns), "bold"))
+        yield row("  ", (netns, "bold"))
         for quiet, steps in groupby(inside, key=lambda step: _is_quiet(step, view)):
             if quiet:
                 yield _quiet_row(list(steps), view)
@@ -66,36 +63,32 @@ def _ended_at(hop: Hop, view: View) -> bool:
 
 
 def _quiet_row(steps: Sequence[Step], view: View) -> Row:
-    return row(_lead(steps[0].hop, view), ", ".join(_place(step, view.charset) for step in steps))
+    return Row(_lead(steps[0].hop, view), (", ".join(map(_place, steps)),))
 
 
 def _step_rows(step: Step, view: View) -> Iterator[Row]:
-    hop, charset = step.hop, view.charset
-    ended = _ended_at(hop, view)
-    style = "bold red" if ended else ""
-    yield row(_lead(hop, view, marked=ended), (_place(step, charset) + _event(hop, charset), style))
+    hop, ended = step.hop, _ended_at(step.hop, view)
+    yield Row(_lead(hop, view, marked=ended), ((_place(step) + _event(hop), "bold red" if ended else ""),))
     if step.came != step.left:
-        yield row(" " * INDENT, ("NAT     ", "yellow"), translation(step.came, step.left, charset))
+        yield row((f"{'':{INDENT}}NAT     ", "yellow"), translation(step.came, step.left))
     yield from decision_rows(hop.decisions, view, in_full=view.mark is not None or step.came != step.left)
 
 
-def _lead(hop: Hop, view: View, *, marked: bool = False) -> Text:
-    time = elapsed(hop.at_ns - view.started_ns, view.charset)
-    before = INDENT - len(time) - 2
-    gutter = view.charset.pointer(before) if marked and before > 2 else " " * before
-    return Text.assemble((gutter, "bold red"), (f"{time}  ", "dim"))
+def _lead(hop: Hop, view: View, *, marked: bool = False) -> tuple[Part, ...]:
+    time = elapsed(hop.at_ns - view.started_ns)
+    before = max(INDENT - len(time) - 2, 2)
+    return (pointer(before) if marked else " " * before, "bold red"), (f"{time}  ", "dim")
 
 
-def _place(step: Step, charset: Charset) -> str:
+def _place(step: Step) -> str:
     hop = step.hop
     if hop.place in ("ingress", "egress"):
-        return f"{hop.place} {charset.shown(hop.device or '')}"
-    is_news = hop.device and hop.device != step.device
-    return charset.shown(f"{hop.place} ({hop.device})" if is_news else hop.place)
+        return f"{hop.place} {hop.device}"
+    return f"{hop.place} ({hop.device})" if hop.device and hop.device != step.device else hop.place
 
 
-def _event(hop: Hop, charset: Charset) -> str:
+def _event(hop: Hop) -> str:
     """Return what a socket, or the freeing of the packet, says of itself."""
     if hop.place == "freed":
-        return charset.shown(f" by {freed_words(hop.detail)}")
-    return charset.shown(f": {hop.detail}") if hop.detail else ""
+        return f" by {freed_words(hop.detail)}"
+    return f": {hop.detail}" if hop.detail else ""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.text import Text
 
-from tracer.report.charset import charset_of
+from tracer.report.rows import safe
 
 
 @contextmanager
@@ -20,6 +20,6 @@ def progress(console: Console) -> Iterator[Callable[[str], None]]:
     if not console.file.isatty():
         yield lambda _phase: None
         return
-    charset = charset_of(console.options)
-    with console.status("", spinner="line" if charset.ascii_only else "dots") as status:
-        yield lambda phase: status.update(Text(charset.shown(phase), no_wrap=True, overflow="ellipsis"))
+    ascii_only = console.options.ascii_only
+    with console.status("", spinner="line" if ascii_only else "dots") as status:
+        yield lambda phase: status.update(Text(safe(phase, ascii_only=ascii_only), no_wrap=True, overflow="ellipsis"))

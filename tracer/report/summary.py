@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tracer.document import Culprit, Verdict
-from tracer.report.charset import Charset
 from tracer.report.mark import Mark
 from tracer.report.rows import Row, row
 from tracer.report.traversal import rule_words, table_words
@@ -14,23 +13,20 @@ from tracer.report.view import OUTCOME_STYLES, freed_words, reason_words
 _LABEL = 14  # columns of a label in the culprit's block
 
 
-def verdict_row(verdict: Verdict, charset: Charset) -> Row:
+def verdict_row(verdict: Verdict) -> Row:
     """Return the verdict's sentence; its first words, up to the colon, bear the outcome's colour."""
-    outcome, colon, sentence = charset.shown(verdict.summary).partition(":")
+    outcome, colon, sentence = verdict.summary.partition(":")
     return row("", (outcome + colon, OUTCOME_STYLES[verdict.outcome]), (sentence, "bold"))
 
 
-def culprit_rows(verdict: Verdict, mark: Mark | None, charset: Charset) -> Iterator[Row]:
-    """Yield what is known of the culprit, a line for each thing; nothing where there is no culprit."""
-    culprit = verdict.culprit
-    if culprit is None:
-        return
+def culprit_rows(culprit: Culprit, verdict: Verdict, mark: Mark | None, hooks: str) -> Iterator[Row]:
+    """Yield what is known of the culprit, a line for each thing; `hooks` says where it stands."""
     freed = freed_words(mark.freed.detail) if mark and mark.freed and not culprit.function else None
     lines = (
         ("rule" if culprit.kind == "rule" else "policy", culprit.rule),
         ("where", _where(culprit)),
         ("owner", culprit.owner),
-        ("hook", _hook(culprit)),
+        ("hook", hooks),
         ("function", culprit.function),
         ("reason", culprit.reason and reason_words(culprit.reason)),
         ("freed by", freed),
@@ -38,7 +34,7 @@ def culprit_rows(verdict: Verdict, mark: Mark | None, charset: Charset) -> Itera
     )
     for label, text in lines:
         if text:
-            yield row(f"  {label:<{_LABEL - 2}}", charset.shown(text))
+            yield row(f"  {label:<{_LABEL - 2}}", text)
 
 
 def _where(culprit: Culprit) -> str:
@@ -51,6 +47,7 @@ def _where(culprit: Culprit) -> str:
     return ", ".join(word for word in words if word)
 
 
-def _hook(culprit: Culprit) -> str:
+def hook_words(culprit: Culprit) -> str:
+    """Return `INPUT in node, device eth0`, as far as it is known."""
     device = f", device {culprit.device}" if culprit.device else ""
     return f"{culprit.hook} in {culprit.netns}{device}" if culprit.hook else f"in {culprit.netns}{device}"

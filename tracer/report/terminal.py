@@ -10,16 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.text import Text
 
-from tracer.document import LegTrace, TraceDocument
-from tracer.report.charset import Charset, charset_of
+from tracer.document import Flow, LegTrace, TraceDocument
 from tracer.report.environment import environment_block
 from tracer.report.findings import finding_block
 from tracer.report.mark import find_mark
 from tracer.report.path import leg_rows
-from tracer.report.rows import Row, row, title
-from tracer.report.summary import culprit_rows, verdict_row
+from tracer.report.rows import ARROW, Row, empty, row, title
+from tracer.report.summary import culprit_rows, hook_words, verdict_row
 from tracer.report.view import View
 
 
@@ -32,7 +30,7 @@ class TraceReport:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the report's lines."""
-        yield from report_blocks(self.document, charset_of(options), all_rules=self.all_rules)
+        yield from report_blocks(self.document, all_rules=self.all_rules)
 
 
 def print_trace(document: TraceDocument, console: Console, *, all_rules: bool = False) -> None:
@@ -40,34 +38,36 @@ def print_trace(document: TraceDocument, console: Console, *, all_rules: bool = 
     console.print(TraceReport(document, all_rules), crop=False)
 
 
-def report_blocks(document: TraceDocument, charset: Charset, *, all_rules: bool) -> Iterator[RenderableType]:
+def report_blocks(document: TraceDocument, *, all_rules: bool) -> Iterator[RenderableType]:
     """Yield the blocks of a report, with an empty line between them."""
     mark = find_mark(document)
-    yield verdict_row(document.verdict, charset)
-    if document.verdict.culprit is not None:
-        yield Text()
+    yield verdict_row(document.verdict)
+    culprit = document.verdict.culprit
+    if culprit is not None:
+        yield empty()
         yield title("Culprit")
-        yield from culprit_rows(document.verdict, mark, charset)
+        yield from culprit_rows(culprit, document.verdict, mark, hook_words(culprit))
     started_ns = min((hop.at_ns for leg in document.legs for hop in leg.hops), default=0)
     for leg in document.legs:
         here = mark if mark is not None and mark.leg is leg else None
-        yield Text()
-        yield _leg_title(leg, document, charset)
-        yield from leg_rows(leg, View(charset, started_ns, here, all_rules))
+        yield empty()
+        yield _leg_title(leg, document.flow)
+        yield from leg_rows(leg, View(started_ns, here, all_rules))
     for finding in document.findings:
-        yield from finding_block(finding, charset)
-    yield from environment_block(document, charset)
+        yield from finding_block(finding)
+    yield from environment_block(document)
 
 
-def _leg_title(leg: LegTrace, document: TraceDocument, charset: Charset) -> Row:
-    flow = document.flow
+def _leg_title(leg: LegTrace, flow: Flow) -> Row:
     ends = (flow.source.endpoint, flow.destination.endpoint)
     sender, receiver = ends if leg.leg == "request" else reversed(ends)
     first = next((hop for hop in leg.hops if hop.address_from), None)
-    pairs = ((sender, first.address_from if first else ""), (receiver, first.address_to if first else ""))
-    names = f" {charset.arrow} ".join(charset.shown(_end(*pair)) for pair in pairs)
-    return row("", (f"{leg.leg.capitalize()}  ", "bold"), names, (f"  {charset.shown(flow.protocol)}", "dim"))
+    addresses = (first.address_from, first.address_to) if first else ("", "")
+    names = f" {ARROW} ".join(map(_end, (sender, receiver), addresses))
+    return row((f"{leg.leg.capitalize()}  ", "bold"), names, (f", {flow.protocol}", "dim"))
 
 
 def _end(name: str, address: str) -> str:
-    return f"{name} ({address})" if address and address != name else name
+    if name in address:  # an endpoint may be an address itself
+        return address
+    return f"{name} ({address})" if address else name

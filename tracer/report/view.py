@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tracer.document import Addresses
-from tracer.report.charset import Charset
 from tracer.report.mark import Mark
+from tracer.report.rows import ARROW
 
 OUTCOME_STYLES: Mapping[str, str] = {
     "delivered": "bold green",
@@ -25,29 +25,24 @@ SEVERITY_STYLES: Mapping[str, str] = {"critical": "bold red", "warning": "bold y
 class View:
     """`started_ns` is when the probe was sent, `mark` where this leg ended; `all_rules` asks for all that matched."""
 
-    charset: Charset
     started_ns: int
     mark: Mark | None
     all_rules: bool
 
 
-def elapsed(nanoseconds: int, charset: Charset) -> str:
+def elapsed(nanoseconds: int) -> str:
     """Return a time in the unit that suits it, as `+18 µs`, `+1.24 ms` or `+2.00 s`."""
-    if nanoseconds < 1_000_000:
-        return f"+{nanoseconds / 1e3:.0f} {charset.microseconds}"
-    if nanoseconds < 1_000_000_000:
+    if nanoseconds < 999_500:
+        return f"+{nanoseconds / 1e3:.0f} µs"
+    if nanoseconds < 999_995_000:
         return f"+{nanoseconds / 1e6:.2f} ms"
     return f"+{nanoseconds / 1e9:.2f} s"
 
 
-def translation(came: Addresses, left: Addresses, charset: Charset) -> str:
+def translation(came: Addresses, left: Addresses) -> str:
     """Return what NAT changed, as `destination 10.96.0.10:53 → 192.168.86.67:53`."""
     ends = (("source", came.address_from, left.address_from), ("destination", came.address_to, left.address_to))
-    return ", ".join(
-        f"{end} {charset.shown(before)} {charset.arrow} {charset.shown(after)}"
-        for end, before, after in ends
-        if before != after
-    )
+    return ", ".join(f"{end} {before} {ARROW} {after}" for end, before, after in ends if before != after)
 
 
 def freed_words(detail: str) -> str:
