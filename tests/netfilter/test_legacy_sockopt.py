@@ -15,18 +15,24 @@ SIZE = 64
 
 
 class Kernel:
-    """Answers GET_INFO, and GET_ENTRIES with the errors given, the last of them for ever."""
+    """Answers GET_INFO, and GET_ENTRIES with the errors given; the last answer for ever."""
 
     def __init__(self, *errors: int) -> None:
         self.errors = list(errors)
+        self.forward_at = [16]
         self.asked: list[int] = []
 
     def __call__(self, _socket, _level, option, buffer) -> int:
         self.asked.append(option)
         if option == GET_INFO:
-            GETINFO.pack_into(buffer, 0, b"filter", 0b01110, 0, 8, 16, 24, 0, *[0] * 5, 4, SIZE)
+            forward_at = _next(self.forward_at)
+            GETINFO.pack_into(buffer, 0, b"filter", 0b01110, 0, 8, forward_at, 24, 0, *[0] * 5, 4, SIZE)
             return 0
-        return self.errors.pop(0) if len(self.errors) > 1 else self.errors[0]
+        return _next(self.errors)
+
+
+def _next(answers: list[int]) -> int:
+    return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
 @pytest.fixture
@@ -43,7 +49,14 @@ def kernel(monkeypatch) -> Callable[..., Kernel]:
 def test_table_that_changes_between_the_questions_is_asked_for_again(kernel):
     asked = kernel(errno.EAGAIN, errno.EAGAIN, 0).asked
     assert len(fetch("ip", "filter").entries) == SIZE
-    assert asked == [GET_INFO, GET_ENTRIES] * 3
+    assert asked == [GET_INFO, GET_ENTRIES] * 3 + [GET_INFO]
+
+
+def test_table_that_is_replaced_by_one_of_the_same_size_is_asked_for_again(kernel):
+    answering = kernel(0)
+    answering.forward_at = [16, 24, 16, 16]
+    assert fetch("ip", "filter").hook_entries["FORWARD"] == 16
+    assert answering.asked == [GET_INFO, GET_ENTRIES, GET_INFO] * 2
 
 
 def test_table_that_never_holds_still_is_given_up(kernel):

@@ -39,7 +39,7 @@ def test_table_says_its_backend_and_family():
 
 def test_chains_are_known_before_any_rule_is_rendered():
     calico = table("calico", "ip", "filter")
-    assert list(calico.places)[:4] == ["INPUT", "FORWARD", "OUTPUT", "cali-FORWARD"]
+    assert calico.chain_names[:4] == ("INPUT", "FORWARD", "OUTPUT", "cali-FORWARD")
     assert calico.rule_count == rules("calico", "ip").count("\n-A", rules("calico", "ip").index("*filter"))
 
 

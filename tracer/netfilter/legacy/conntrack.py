@@ -31,7 +31,7 @@ KNOWN = 0x3FFF
 
 
 class Info(NamedTuple):
-    """The members of struct xt_conntrack_mtinfo3; the earlier revisions lack the last four."""
+    """The members of struct xt_conntrack_mtinfo3."""
 
     origsrc_addr: bytes
     origsrc_mask: bytes
@@ -52,10 +52,14 @@ class Info(NamedTuple):
     invert_flags: int
     state_mask: int
     status_mask: int
-    origsrc_port_high: int = 0
-    origdst_port_high: int = 0
-    replsrc_port_high: int = 0
-    repldst_port_high: int = 0
+    origsrc_port_high: int
+    origdst_port_high: int
+    replsrc_port_high: int
+    repldst_port_high: int
+
+
+MATCH_FLAGS = Info._fields.index("match_flags")  # in every revision
+NO_PORTS = (0, 0, 0, 0)
 
 
 def conntrack(context: Context, info: Info) -> str | None:
@@ -108,12 +112,12 @@ def _direction(info: Info) -> str:
 
 def conntrack_3(context: Context, *members: bytes | int) -> str | None:
     """Render revision 3."""
-    return conntrack(context, Info(*members))  # type: ignore[arg-type]
+    return conntrack(context, Info._make(members))
 
 
 def conntrack_1(context: Context, *members: bytes | int) -> str | None:
-    """Render revisions 1 and 2, whose ports are in network byte order."""
-    info = Info(*members)  # type: ignore[arg-type]
+    """Render revisions 1 and 2, which have one port in network byte order for each range of revision 3."""
+    info = Info._make((*members, *NO_PORTS))
     return conntrack(
         context,
         info._replace(
@@ -127,7 +131,7 @@ def conntrack_1(context: Context, *members: bytes | int) -> str | None:
 
 def conntrack_name(_: Context, *members: bytes | int) -> str:
     """Return `state` for a match that was written as `-m state`."""
-    return "state" if Info(*members).match_flags & STATE_ALIAS else "conntrack"  # type: ignore[arg-type]
+    return "state" if int(members[MATCH_FLAGS]) & STATE_ALIAS else "conntrack"
 
 
 def state(_: Context, states: int) -> str | None:

@@ -11,6 +11,7 @@ from tracer.netfilter.legacy.text import address, prefix, words
 # NF_NAT_RANGE_* of linux/netfilter/nf_nat.h
 MAP_IPS, PROTO_SPECIFIED, PROTO_RANDOM, PERSISTENT, RANDOM_FULLY, PROTO_OFFSET = 1, 2, 4, 8, 16, 32
 KNOWN = 63
+TO_SOURCE, TO_DESTINATION, TO_PORTS = "--to-source", "--to-destination", "--to-ports"
 FLAGS = ((PROTO_RANDOM, "--random"), (RANDOM_FULLY, "--random-fully"), (PERSISTENT, "--persistent"))
 
 
@@ -54,9 +55,9 @@ def netmap(_: Context, _flags: int, first: bytes, last: bytes, _low: int, _high:
     return f"--to {address(first)}/{prefix(mask)}"
 
 
-def netmap_4(context: Context, ranges: int, flags: int, *members: bytes | int) -> str | None:
+def netmap_4(context: Context, ranges: int, flags: int, first: bytes, last: bytes, low: int, high: int) -> str | None:
     """Render `-j NETMAP` of IPv4."""
-    return netmap(context, flags, *members) if ranges == 1 else None  # type: ignore[arg-type]
+    return netmap(context, flags, first, last, low, high) if ranges == 1 else None
 
 
 def tproxy(context: Context, mask: int, mark: int, host: bytes, port: int) -> str:
@@ -65,7 +66,6 @@ def tproxy(context: Context, mask: int, mark: int, host: bytes, port: int) -> st
     return f"--on-port {ntohs(port)} --on-ip {shown} --tproxy-mark {mark:#x}/{mask:#x}"
 
 
-TO_SOURCE, TO_DESTINATION, TO_PORTS = "--to-source", "--to-destination", "--to-ports"
 HEADER = "linux/netfilter/nf_nat.h"
 COMPATIBLE = "II4s4sHH"
 RANGE = "I16s16sHH"

@@ -74,8 +74,8 @@ def owner(_: Context, uid_low: int, uid_high: int, gid_low: int, gid_high: int, 
         return None
     options = (
         (OWNER_SOCKET, "--socket-exists"),
-        (OWNER_UID, f"--uid-owner {extent(uid_low, uid_high).replace(':', '-')}"),
-        (OWNER_GID, f"--gid-owner {extent(gid_low, gid_high).replace(':', '-')}"),
+        (OWNER_UID, f"--uid-owner {extent(uid_low, uid_high, '-')}"),
+        (OWNER_GID, f"--gid-owner {extent(gid_low, gid_high, '-')}"),
         (OWNER_GROUPS, "--suppl-groups"),
     )
     return words(*(negation(invert & flag) + option for flag, option in options if match & flag))
@@ -95,14 +95,12 @@ def physdev(_: Context, into: bytes, _into_mask: bytes, out: bytes, _out_mask: b
 
 def rpfilter(_: Context, flags: int) -> str | None:
     """Render `-m rpfilter`."""
-    named = named_bits(flags, RPFILTER)
-    return None if named is None else named.replace(",", " ")
+    return named_bits(flags, RPFILTER, " ")
 
 
 def socket(_: Context, flags: int) -> str | None:
     """Render `-m socket`, of which each revision knows one flag more."""
-    named = named_bits(flags, SOCKET)
-    return None if named is None else named.replace(",", " ")
+    return named_bits(flags, SOCKET, " ")
 
 
 def iprange(context: Context, source_low: bytes, source_high: bytes, low: bytes, high: bytes, flags: int) -> str:

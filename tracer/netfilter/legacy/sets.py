@@ -1,6 +1,6 @@
 """The match set and the target SET: membership of an ipset.
 
-A rule holds a set's index; its name comes from the kernel (sockopt.set_name).
+A rule holds a set's index; its name comes from the kernel (sockopt.py).
 """
 
 from __future__ import annotations
@@ -99,17 +99,8 @@ def match_3(
     flags: int,
 ) -> str | None:
     """Render revision 3, whose counters have the operator first."""
-    return match_4(
-        context,
-        index,
-        dimensions,
-        set_flags,
-        packets,
-        packets_comparison,
-        bytes_,
-        bytes_comparison,
-        flags,
-    )
+    counters = (packets, packets_comparison, bytes_, bytes_comparison)
+    return match_4(context, index, dimensions, set_flags, *counters, flags)
 
 
 def _target(context: Context, option: str, index: int, dimensions: int, flags: int) -> str:

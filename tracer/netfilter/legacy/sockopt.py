@@ -75,7 +75,8 @@ def fetch(family: IpFamily, name: str) -> Snapshot:
         for _ in range(ATTEMPTS):
             info = _info(asking, family, name)
             entries = _entries(asking, family, name, info[-1])
-            if entries is not None:
+            # The kernel compares the size only: a table of the same size may have come in between.
+            if entries is not None and info == _info(asking, family, name):
                 break
         else:
             raise CannotTraceError(
@@ -95,7 +96,11 @@ def _raw_socket(family: IpFamily) -> socket.socket:
 
 
 def _refused(what: str, code: int) -> CannotTraceError:
-    return CannotTraceError(f"cannot {what}: {os.strerror(code)}", "Run as root (CAP_NET_RAW and CAP_NET_ADMIN)")
+    forbidden = code in (errno.EPERM, errno.EACCES)
+    return CannotTraceError(
+        f"cannot {what}: {os.strerror(code)}",
+        "Run as root (CAP_NET_RAW and CAP_NET_ADMIN)" if forbidden else "Try again; the table may just have gone",
+    )
 
 
 def _getsockopt(asking: socket.socket, level: int, option: int, buffer: ctypes.Array[ctypes.c_char]) -> int:

@@ -52,9 +52,9 @@ def negation(invert: int) -> str:
     return "! " if invert else ""
 
 
-def extent(low: int, high: int) -> str:
+def extent(low: int, high: int, separator: str = ":") -> str:
     """Return `low:high`, or one number when they are the same."""
-    return f"{low}" if low == high else f"{low}:{high}"
+    return f"{low}" if low == high else f"{low}{separator}{high}"
 
 
 def value_and_mask(value: int, mask: int) -> str:
@@ -62,14 +62,14 @@ def value_and_mask(value: int, mask: int) -> str:
     return f"{value:#x}" if mask == ALL_BITS else f"{value:#x}/{mask:#x}"
 
 
-def named_bits(bits: int, names: Iterable[tuple[int, str]]) -> str | None:
+def named_bits(bits: int, names: Iterable[tuple[int, str]], separator: str = ",") -> str | None:
     """Return the names of the bits that are set, in the order of `names`; None when a bit has no name."""
     found = []
     for bit, name in names:
         if bits & bit:
             found.append(name)
             bits &= ~bit
-    return None if bits else ",".join(found)
+    return None if bits else separator.join(found)
 
 
 def address(raw: bytes) -> str:
