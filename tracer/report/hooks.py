@@ -13,7 +13,7 @@ from tracer.report.rows import Row, empty, listed, row, title
 
 _HEADINGS = ("", "priority", "function", "backend", "table", "chain")
 _MEANING = (
-    "different backends at one priority: an accept of one does not spare the packet the other, a drop by either is "
+    "Different backends at one priority: an accept of one does not spare the packet the other, a drop by either is "
     "final, and which runs first depends on which was registered last."
 )
 
