@@ -1,15 +1,13 @@
 """Make the probe's packet with scapy.
 
-Loading scapy's layers takes longer than anything else here, so this is the only module that does it, and it also
-serves as a process of its own (tracer.probe.builder), which loads them while the tool does other things.
+Loading scapy's layers takes longer than anything else here, so this is the only module that does it, and it
+runs in a process of its own (tracer.probe.builder), which loads them while the tool does other things.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 
-import msgspec
 from scapy.config import conf
 
 # The route tables that scapy reads as it loads are for packets that it sends itself, which it never does here.
@@ -40,14 +38,6 @@ def build_packet(probe: Probe) -> bytes:
     return bytes(_network(probe) / _transport(probe))
 
 
-def serve() -> None:
-    """Answer each probe on standard input, a line of JSON, with a line of its packet in hexadecimal, until the end."""
-    for line in sys.stdin.buffer:
-        packet = build_packet(msgspec.json.decode(line, type=Probe))
-        sys.stdout.write(packet.hex() + "\n")
-        sys.stdout.flush()
-
-
 def _network(probe: Probe) -> Packet:
     if probe.family == 4:
         return IP(src=probe.source, dst=probe.destination, ttl=HOP_LIMIT, flags="DF", id=probe.ip_id)
@@ -71,7 +61,3 @@ def _echo(probe: Probe) -> Packet:
     if probe.family == 4:
         return ICMP(type="echo-request", id=probe.icmp_id, seq=probe.icmp_sequence) / data
     return ICMPv6EchoRequest(id=probe.icmp_id, seq=probe.icmp_sequence, data=data)
-
-
-if __name__ == "__main__":
-    serve()

@@ -39,7 +39,7 @@ class Builder:
         except BrokenPipeError:
             packet = b""
         if not packet:
-            command = f"{sys.executable} -m tracer.probe.build < /dev/null"
+            command = f"{sys.executable} -m tracer.probe.serve < /dev/null"
             raise CannotTraceError("the process that makes probes with scapy has ended", f"See why: {command}")
         return dataclasses.replace(probe, packet=bytes.fromhex(packet.decode()))
 
@@ -48,7 +48,7 @@ class Builder:
 def start_builder() -> Iterator[Builder]:
     """Start the process; it ends with the context."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tracer.probe.build"],
+        [sys.executable, "-m", "tracer.probe.serve"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
