@@ -91,6 +91,41 @@ probes:
 """
 
 
+TWO_NODES = """
+schema: tracer/scenario/1
+name: two-nodes
+title: A pod on each of two nodes
+story: A test.
+symptom: None.
+cause: None.
+nodes:
+  - name: node
+    sysctls: {net.ipv4.ip_forward: 1}
+    routes: [{to: 10.2.0.0/24, via: 192.0.2.2, device: eth0}]
+  - name: worker
+    sysctls: {net.ipv4.ip_forward: 1}
+    routes: [{to: 10.1.0.0/24, via: 192.0.2.1, device: eth0}]
+    neighbours: [{address: 192.0.2.9, device: eth0, mac: "02:00:00:00:00:09"}]
+pods:
+  - name: first
+    addresses: [10.1.0.2/24]
+    host_device: veth0
+    wiring: {kind: routed, gateways: [10.1.0.1]}
+  - name: second
+    node: worker
+    addresses: [10.2.0.2/24]
+    host_device: veth0
+    wiring: {kind: routed, gateways: [10.2.0.1]}
+    services: [{protocol: udp, port: 7}]
+links:
+  - ends:
+      - {netns: node, device: eth0, addresses: [192.0.2.1/24]}
+      - {netns: worker, device: eth0, addresses: [192.0.2.2/24]}
+probes:
+  - {name: one, source: first, destination: second, expect: {outcome: delivered}}
+"""
+
+
 @pytest.fixture
 def write(tmp_path):
     """Return a function that writes a scenario's folder, with rule files and more YAML, and loads it."""
@@ -160,7 +195,7 @@ def test_the_new_pod_answers_its_node_and_the_answer_dies_in_the_node():
     with build(loaded) as lab:
         packets = run_in(lab.netns("node"), lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM))
         with packets:
-            packets.bind((probe.expect.culprit.device, ETH_P_ALL))
+            packets.bind(("cali64753973478", ETH_P_ALL))
             assert outcome(lab, probe, probe.expect) == "dropped"
             packets.setblocking(False)
             received = [packet for packet, sender in everything_from(packets) if sender[2] != socket.PACKET_OUTGOING]
@@ -208,6 +243,15 @@ def test_every_wiring_connects_with_every_other(write, family):
         ]
     assert lost == []
     assert solicits == ["0"] * len(ends)
+
+
+def test_two_nodes_reach_each_other_s_pods(tmp_path):
+    (tmp_path / "scenario.yaml").write_text(TWO_NODES)
+    with build(load(tmp_path)) as lab:
+        assert arrives(lab, a_probe("first", "second", "udp"))
+        assert arrives(lab, a_probe("worker", "first"))
+        neighbours = run(lab.netns("worker"), "ip", "neigh", "show", "192.0.2.9")
+    assert neighbours.split() == ["192.0.2.9", "dev", "eth0", "lladdr", "02:00:00:00:00:09", "PERMANENT"]
 
 
 def test_a_lab_without_ipv6_addresses_sends_no_ipv6():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import stat
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
@@ -13,9 +15,10 @@ import yaml
 
 from tracer import resources
 from tracer.errors import UsageError
-from tracer.scenario import rulefile
+from tracer.scenario import model, rulefile
 from tracer.scenario.check import problems
 from tracer.scenario.model import LoadRules, LoadSets, Scenario
+from tracer.text import printable
 
 FILE = "scenario.yaml"
 _MAX_YAML_BYTES = 1024 * 1024
@@ -64,17 +67,26 @@ def decode(text: str, origin: str) -> Scenario:
     try:
         document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506  (it is a SafeLoader)
         scenario = msgspec.convert(document, Scenario)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{origin} is not the YAML of a scenario: {_yaml_reason(error)}", "Correct it") from error
     except msgspec.ValidationError as error:
-        cause, _, path = str(error).partition(" - at `")
-        where = path.rstrip("`").removeprefix("$").removeprefix(".") or "top level"
-        raise UsageError(
-            f"{origin}: {where}: {cause[0].lower()}{cause[1:]}", "The format is described in tracer/scenario/model.py"
-        ) from error
+        raise _misfit(str(error), origin) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a ValueError for a day such as 2025-02-30
+        raise UsageError(f"{origin} is not the YAML of a scenario: {_yaml_reason(error)}", "Correct it") from error
     for problem in problems(scenario):
         raise UsageError(f"{origin}: {problem.path}: {problem.cause}", problem.way_out)
     return scenario
+
+
+def _misfit(message: str, origin: str) -> UsageError:
+    """Return the error for what msgspec says: `Expected `str`, got `int` - at `$.pods[0].name``."""
+    cause, _, path = message.partition(" - at `")
+    where = path.rstrip("`").removeprefix("$").removeprefix(".") or "top level"
+    way_out = f"Compare with {resources.folder('scenarios') / 'healthy' / FILE}"
+    if unknown := re.search(r"unknown field `(.*)`", cause):
+        parts = (part for part in vars(model).values() if isinstance(part, msgspec.StructMeta))
+        known = {field for part in parts for field in part.__struct_fields__}
+        for meant in difflib.get_close_matches(unknown.group(1), known, n=1):
+            way_out = f"Did you mean `{meant}`?"
+    return UsageError(f"{origin}: {where}: {printable(cause[0].lower() + cause[1:])}", way_out)
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -87,20 +99,19 @@ class _StrictLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys: set[Any] = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if key in keys:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is there twice", key_node.start_mark)
-            keys.add(key)
+        keys: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in keys:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
+            keys.add(str(key.value))
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
         return mapping
 
 
-def _yaml_reason(error: yaml.YAMLError | RecursionError) -> str:
+def _yaml_reason(error: yaml.YAMLError | ValueError | RecursionError) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"line {error.problem_mark.line + 1}: {error.problem}"
-    return "it is nested too deep" if isinstance(error, RecursionError) else str(error).partition("\n")[0]
+        return printable(f"line {error.problem_mark.line + 1}: {error.problem}")
+    return "it is nested too deep" if isinstance(error, RecursionError) else printable(str(error).partition("\n")[0])
 
 
 def _read_files(folder: Path, scenario: Scenario, origin: str) -> dict[str, str]:

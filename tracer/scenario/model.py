@@ -1,7 +1,7 @@
 """The scenario format, `tracer/scenario/1`: an incident as data.
 
-A scenario is a folder with `scenario.yaml` (a `Scenario`), the rule files that it names, and, once it was recorded,
-a folder `recording` that is no part of the description. Names of nodes, pods and hosts share one space; wherever a
+A scenario is a folder with `scenario.yaml` (a `Scenario`) and the rule files that it names. Its recording lies beside
+them and is no part of the description. Names of nodes, pods and hosts share one space; wherever a
 key says `netns`, `source` or `destination`, such a name is meant. Addresses are written with their prefix length
 where they are assigned (`192.168.86.67/32`) and without where they are spoken to.
 
@@ -22,14 +22,15 @@ from tracer.netfilter.ruleset import Backend, Family
 SCHEMA = "tracer/scenario/1"
 
 # A name becomes part of endpoint labels, so it must be harmless text there.
-Name: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+Name: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?\Z")]
 # IFNAMSIZ with its end in include/uapi/linux/if.h; the characters are those that ip(8) prints unchanged.
-DeviceName: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^(?!\.{1,2}$)[A-Za-z0-9_.-]{1,15}$")]
+DeviceName: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^(?!\.{1,2}\Z)[A-Za-z0-9_.-]{1,15}\Z")]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-Mac: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")]
+Mac: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2}:){5}[0-9a-f]{2}\Z")]
 # Table and chain names are written into what iptables-restore and nft read: one word, no quotes, no option.
-RuleName: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./:+-]{0,127}$")]
-Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=2000)]
+RuleName: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./:+-]{0,127}\Z")]
+# People read these on terminals: no control characters but line ends.
+Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=2000, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f-\x9f]*\Z")]
 
 XtablesFamily: TypeAlias = Literal["ip", "ip6"]
 ProbeFamily: TypeAlias = Literal["ipv4", "ipv6"]
@@ -263,7 +264,7 @@ class Scenario(_Part, frozen=True, kw_only=True):
 
     schema: Literal["tracer/scenario/1"]
     name: Name
-    title: Annotated[str, msgspec.Meta(max_length=200)]
+    title: Text
     story: Text
     symptom: Text
     cause: Text

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 MAX_BYTES = 16 * 1024 * 1024
 
@@ -27,7 +28,6 @@ _SHORT_OPTION = re.compile(r"^-[A-Za-z0-9]")
 
 _COMMANDS = frozenset({"-A", "-D", "-F", "-I", "-N", "-P", "-R", "-X"})
 _SHORT_OPTIONS = _COMMANDS | {"-d", "-f", "-g", "-i", "-j", "-m", "-o", "-p", "-s"}
-_FREE_TEXT_OPTIONS = frozenset({"--comment", "--log-prefix", "--nflog-prefix"})
 # getopt_long(3) takes any unambiguous beginning for the whole option.
 _IN_FULL_ONLY = ("--match", "--modprobe", "--jump", "--goto")
 # Matches of the kernel itself (net/netfilter, net/ipv4/netfilter, net/ipv6/netfilter) that keep to their namespace.
@@ -93,10 +93,8 @@ def _xtables_line(line: str) -> str | None:
     words = list(_words(_COUNTERS.sub("", line)))
     if not words or words[0] not in _COMMANDS:
         return "it is neither a table, a chain, a rule nor COMMIT"
-    for before, word in zip(["", *words], words, strict=False):
-        if before not in _FREE_TEXT_OPTIONS and (why := _xtables_word(before, word)):
-            return why
-    return None
+    # Which words are values and which options only iptables knows, so a comment that looks like an option is refused.
+    return next((why for pair in pairwise(["", *words]) if (why := _xtables_word(*pair))), None)
 
 
 def _xtables_word(before: str, word: str) -> str | None:
