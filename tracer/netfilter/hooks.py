@@ -8,7 +8,7 @@ NFPROTO: dict[int, Family] = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bri
 """nf_tables families by number (include/uapi/linux/netfilter.h)."""
 
 _LEGACY_PREFIXES = ("ipt_do_table", "ip6t_do_table", "iptable_", "ip6table_")  # the latter two before 5.15
-_NFT_PREFIXES = ("nft_do_chain", "nft_nat_do_chain")
+_NFT_PREFIXES = ("nft_do_chain", "nft_nat_do_chain", "nf_route_table_")  # net/netfilter/nft_chain_{filter,nat,route}.c
 _NAT_PREFIXES = ("nf_nat_ipv4_", "nf_nat_ipv6_", "nf_nat_inet_fn")
 
 _IPTABLES_CHAINS = {

@@ -1,0 +1,68 @@
+"""What stands behind a hook function, by its name in the kernel."""
+
+from __future__ import annotations
+
+import pytest
+
+from tracer.netfilter.hooks import is_legacy_table, is_nat, is_nft_chain, nft_backend
+
+LEGACY = (
+    "ipt_do_table",
+    "ip6t_do_table",
+    "iptable_mangle_hook",
+    "ip6table_mangle_hook",
+    "iptable_filter_hook",
+    "iptable_nat_do_chain",
+)
+NFT = (
+    "nft_do_chain_ipv4",
+    "nft_do_chain_ipv6",
+    "nft_do_chain_inet",
+    "nft_do_chain_inet_ingress",
+    "nft_nat_do_chain",
+    "nf_route_table_hook4",
+    "nf_route_table_hook6",
+    "nf_route_table_inet",
+)
+NAT = ("nf_nat_ipv4_pre_routing", "nf_nat_ipv4_local_fn", "nf_nat_ipv6_out", "nf_nat_inet_fn")
+OTHER = (
+    "ipv4_conntrack_defrag",
+    "ipv4_conntrack_in",
+    "nf_confirm",
+    "nf_hook_run_bpf",
+    "apparmor_ip_postroute",
+    "br_nf_pre_routing",
+    "ip_vs_in_hook",
+)
+
+
+@pytest.mark.parametrize("function", LEGACY + NFT + NAT + OTHER)
+def test_a_function_is_one_thing(function):
+    found = {is_legacy_table: LEGACY, is_nft_chain: NFT, is_nat: NAT}
+    assert [kind.__name__ for kind in found if kind(function)] == [
+        kind.__name__ for kind, functions in found.items() if function in functions
+    ]
+
+
+@pytest.mark.parametrize("family", ["ip", "ip6"])
+@pytest.mark.parametrize(
+    "table, chain", [("filter", "INPUT"), ("mangle", "OUTPUT"), ("nat", "PREROUTING"), ("raw", "OUTPUT")]
+)
+def test_iptables_nft_is_known_by_the_names_that_it_gives(family, table, chain):
+    assert nft_backend(family, table, chain) == "iptables-nft"
+
+
+@pytest.mark.parametrize(
+    "family, table, chain",
+    [
+        ("inet", "filter", "INPUT"),
+        ("netdev", "filter", "INPUT"),
+        ("ip", "filter", "input"),
+        ("ip", "filter", "PREROUTING"),
+        ("ip", "raw", "INPUT"),
+        ("ip", "firewalld", "INPUT"),
+        ("ip", "", ""),
+    ],
+)
+def test_everything_else_in_nf_tables_is_native(family, table, chain):
+    assert nft_backend(family, table, chain) == "nftables"
