@@ -63,7 +63,7 @@ def _cells(function: HookFunction) -> tuple[str, ...]:
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     numbers = (f"{cell:>{width}}" for cell, width in zip(cells[:2], widths, strict=False))
     names = (f"{cell:<{width}}" for cell, width in zip(cells[2:], widths[2:], strict=True))
-    return "  ".join((" ", *numbers, *names)).rstrip()
+    return "  ".join(("", *numbers, *names)).rstrip()
 
 
 def _shared(functions: Sequence[HookFunction]) -> Iterator[str]:
