@@ -7,9 +7,10 @@ import jsonschema
 import pytest
 
 from tracer.document_file import json_bytes
-from tracer.document_schema import PUBLISHED, document_schema, schema_text
+from tracer.document_schema import TYPES, document_schema, published, schema_text
+from tracer.scenario.run import ProbeResult, ReplayDocument
 
-VALIDATOR = jsonschema.Draft202012Validator(document_schema())
+VALIDATOR = jsonschema.Draft202012Validator(document_schema("tracer/trace"))
 
 
 def in_any_order(value):
@@ -22,17 +23,20 @@ def in_any_order(value):
     return [in_any_order(inner) for inner in value] if isinstance(value, list) else value
 
 
-def test_the_published_schema_is_current():
-    published = json.loads(PUBLISHED.read_text(encoding="utf-8"))
-    assert in_any_order(published) == in_any_order(json.loads(schema_text())), "run: python -m tracer.document_schema"
+@pytest.mark.parametrize("name", TYPES)
+def test_the_published_schema_is_current(name):
+    there = json.loads(published(name).read_text(encoding="utf-8"))
+    assert in_any_order(there) == in_any_order(json.loads(schema_text(name))), "run: python -m tracer.document_schema"
 
 
-def test_it_is_a_schema():
-    jsonschema.Draft202012Validator.check_schema(document_schema())
+@pytest.mark.parametrize("name", TYPES)
+def test_it_is_a_schema(name):
+    jsonschema.Draft202012Validator.check_schema(document_schema(name))
 
 
-def test_it_names_no_host_but_that_of_its_dialect():
-    text = json.dumps({key: value for key, value in document_schema().items() if key != "$schema"})
+@pytest.mark.parametrize("name", TYPES)
+def test_it_names_no_host_but_that_of_its_dialect(name):
+    text = json.dumps({key: value for key, value in document_schema(name).items() if key != "$schema"})
     assert "://" not in text
 
 
@@ -64,3 +68,12 @@ def test_keys_of_a_later_minor_version_are():
     content["verdict"]["added later"] = 1
     content["schema"] = "tracer/trace/1.3"
     VALIDATOR.validate(content)
+
+
+def test_a_replays_result_is_valid_and_no_trace():
+    replay = ReplayDocument(
+        "healthy", "A node as it should be", (ProbeResult("ping", "before", (), documents.HEALTHY),)
+    )
+    content = json.loads(json_bytes(replay))
+    jsonschema.Draft202012Validator(document_schema("tracer/replay")).validate(content)
+    assert not VALIDATOR.is_valid(content)

@@ -61,7 +61,7 @@ def test_no_rule_is_cut(width):
     [
         ("split", "drop    iptables-legacy filter: INPUT > cali-INPUT >"),
         ("policy_drop", "drop    iptables-legacy filter: FORWARD, by policy"),
-        ("rejected", "drop    nftables lockdown (inet): forward, rule 3"),
+        ("rejected", "drop    nftables inet lockdown: forward, rule 3"),
         ("kernel_drop", "+70 µs  freed by ip_rcv_finish_core+0x1a4: IP_RPFILTER"),
         ("eliminated", "+82 µs  INPUT"),
         ("no_reply", "+45 µs  INPUT"),
@@ -91,6 +91,21 @@ def test_the_culprit_says_all_that_is_known():
         "  freed by    nf_hook_slow+0x7d: NETFILTER_DROP",
         "  confidence  observed",
     ]
+
+
+@pytest.mark.parametrize(
+    "changes, where",
+    [
+        ({"family": "ip6"}, "iptables-legacy, table filter (ip6tables), chain cali-from-wl-dispatch, rule 2"),
+        ({"backend": "nftables", "family": "inet"}, "nftables, table inet filter, chain cali-from-wl-dispatch, rule 2"),
+        ({"position": None, "handle": 17}, "iptables-legacy, table filter, chain cali-from-wl-dispatch, handle 17"),
+        ({"backend": None, "family": None, "chain": None, "position": None}, "table filter"),
+    ],
+)
+def test_the_culprits_place_is_named_as_its_own_tool_would(changes, where):
+    culprit = replace(documents.SPLIT.verdict.culprit, **changes)
+    document = replace(documents.SPLIT, verdict=replace(documents.SPLIT.verdict, culprit=culprit))
+    assert [line.split(None, 1)[1] for line in lines_with("  where ", document, width=200)] == [where]
 
 
 def test_an_inferred_culprit_says_from_what():

@@ -70,6 +70,6 @@ def test_the_end_of_a_chain_is_no_policy():
 
 
 def test_words():
-    assert table_words("ip", "filter") == "filter"
-    assert table_words("ip6", "filter") == "filter (ip6)"
+    assert table_words(LEGACY, "ip6", "filter") == "filter"
+    assert table_words(NATIVE, "inet", "fw") == "inet fw"
     assert [rule_words(3, 17), rule_words(None, 17), rule_words(None, None)] == ["rule 3", "handle 17", ""]

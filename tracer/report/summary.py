@@ -40,11 +40,20 @@ def culprit_rows(culprit: Culprit, verdict: Verdict, mark: Mark | None, hooks: s
 def _where(culprit: Culprit) -> str:
     words = [
         culprit.backend or "",
-        f"table {table_words(culprit.family, culprit.table)}" if culprit.table else "",
+        _table(culprit),
         f"chain {culprit.chain}" if culprit.chain else "",
         rule_words(culprit.position, culprit.handle),
     ]
     return ", ".join(word for word in words if word)
+
+
+def _table(culprit: Culprit) -> str:
+    if culprit.table is None:
+        return ""
+    if culprit.backend is None or culprit.family is None:
+        return f"table {culprit.table}"
+    program = " (ip6tables)" if culprit.family == "ip6" and culprit.backend != "nftables" else ""
+    return f"table {table_words(culprit.backend, culprit.family, culprit.table)}{program}"
 
 
 def hook_words(culprit: Culprit) -> str:

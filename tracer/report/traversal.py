@@ -34,8 +34,8 @@ class Traversal:
 
     @property
     def table(self) -> str:
-        """The table's name, with its family where that is not IPv4's own."""
-        return table_words(self.last.family, self.last.table)
+        """The table, in the words of its backend."""
+        return table_words(self.backend, self.last.family, self.last.table)
 
 
 def traversals(decisions: Sequence[Decision]) -> tuple[Traversal, ...]:
@@ -80,9 +80,9 @@ def is_routine(traversal: Traversal) -> bool:
     return is_policy(traversal.last) and traversal.last.verdict == "accept"
 
 
-def table_words(family: Family | None, table: str | None) -> str:
-    """Return the table's name, with its family where that is not IPv4's own."""
-    return f"{table}" if family in (None, "ip") else f"{table} ({family})"
+def table_words(backend: Backend, family: Family, table: str) -> str:
+    """Return a native table as nft names it (`inet fw`), another by its name alone: addresses tell its family."""
+    return f"{family} {table}" if backend == "nftables" else table
 
 
 def rule_words(position: int | None, handle: int | None) -> str:
