@@ -23,7 +23,7 @@ int freed(struct bpf_raw_tracepoint_args *ctx)
     event->netns = probe->at_netns[slot];
     event->hook = probe->at_hook[slot];
     event->nth = probe->at_nth[slot];
-    event->caller = ctx->args[1];
+    write_symbol(event->function, ctx->args[1]);
     event->reason = ctx->args[2];
     probe->followed[slot] = 0;
     events.ringbuf_submit(event, 0);

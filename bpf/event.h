@@ -1,6 +1,8 @@
 /* What user space is told of one packet at one place. tracer/capture/layout.py reads the same bytes. */
 #pragma once
 
+#include "symbol.h"
+
 #define PACKET_BYTES 128
 
 enum kind { KIND_INGRESS = 1, KIND_EGRESS = 2, KIND_HOOK = 3, KIND_FREED = 4 };
@@ -9,7 +11,6 @@ enum leg { LEG_REQUEST = 0, LEG_REPLY = 1 };
 struct event {
     u64 at_ns;
     u64 skb;
-    u64 caller; /* who called kfree_skb */
     u32 netns; /* inode number of the namespace */
     u32 device_in; /* interface index; for a device event, that device */
     u32 device_out;
@@ -20,7 +21,7 @@ struct event {
     u8 hook; /* include/uapi/linux/netfilter.h */
     u8 nth; /* which of our links at this hook, from 0 */
     u8 packet[PACKET_BYTES]; /* from the network header */
-    u64 end; /* nothing: a word that starts in the packet's last bytes still lies in the event */
+    char function[SYMBOL]; /* who called kfree_skb; last, so that a word in the packet's last bytes is in the event */
 };
 
 BPF_RINGBUF_OUTPUT(events, 64);

@@ -49,7 +49,7 @@ static __always_inline struct event *see(struct probe *probe, int slot, u64 skb,
     event->skb = skb;
     event->kind = kind;
     event->leg = leg;
-    event->caller = 0;
+    event->function[0] = 0;
     event->reason = 0;
     event->hook = 0;
     event->nth = 0;

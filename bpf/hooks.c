@@ -5,22 +5,23 @@
  * out in include/linux/netfilter.h: the entries { hook, priv }, then as many pointers to nf_hook_ops.
  */
 #include "kernel_types.h"
+#include "symbol.h"
 
 #define ENTRIES 32
 #define NAME 64
 
 struct hook_function {
-    u64 function;
     s32 priority;
     u8 ipv6;
     u8 hook;
     u8 order;
     u8 nat; /* stands inside the NAT function at this order, not in the hook itself */
     u8 nft_family;
-    u8 unused[7];
+    u8 unused[3];
     char xt_table[NAME]; /* only one of xt and nft means something: `function` says which */
     char nft_table[NAME];
     char nft_chain[NAME];
+    char function[SYMBOL];
 };
 
 BPF_RINGBUF_OUTPUT(hook_functions, 64);
@@ -29,11 +30,12 @@ static __always_inline void read_function(u64 entries, u16 order, u16 count, u8 
 {
     struct hook_function *out = hook_functions.ringbuf_reserve(sizeof(struct hook_function));
     u64 entry = entries + OFF_ENTRIES_HOOKS + 16 * order;
-    u64 priv = 0, ops = 0, chain = 0, table = 0;
+    u64 function = 0, priv = 0, ops = 0, chain = 0, table = 0;
 
     if (!out)
         return;
-    READ(out->function, entry);
+    READ(function, entry);
+    write_symbol(out->function, function);
     READ(priv, entry + 8);
     READ(ops, entries + OFF_ENTRIES_HOOKS + 16 * count + 8 * order);
     READ(out->priority, ops + OFF_OPS_PRIORITY);

@@ -10,7 +10,12 @@ import os
 import struct
 
 _SYSCALL_NUMBER = {"x86_64": 321, "aarch64": 280}
-_PROG_TEST_RUN, _RAW_TRACEPOINT_OPEN, _LINK_CREATE = 10, 17, 28  # enum bpf_cmd in include/uapi/linux/bpf.h
+_PROG_TEST_RUN, _RAW_TRACEPOINT_OPEN, _MAP_FREEZE, _LINK_CREATE = (
+    10,
+    17,
+    22,
+    28,
+)  # enum bpf_cmd in include/uapi/linux/bpf.h
 ATTACH_NETFILTER, ATTACH_TCX_INGRESS, ATTACH_TCX_EGRESS = 45, 46, 47  # enum bpf_attach_type
 PROGRAM_NETFILTER = 32  # enum bpf_prog_type
 
@@ -62,3 +67,8 @@ def run_raw_tracepoint_program(program: int, *arguments: int) -> None:
         "=IIIIQQIIIIQQ", program, 0, 0, 0, 0, 0, 0, 0, len(context), 0, ctypes.addressof(buffer), 0
     )
     _bpf(_PROG_TEST_RUN, attributes)
+
+
+def freeze_map(descriptor: int) -> None:
+    """Let no system call change a map any more; programs may then rely on what is in it. Raises OSError."""
+    _bpf(_MAP_FREEZE, struct.pack("=I", descriptor))

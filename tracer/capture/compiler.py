@@ -9,13 +9,14 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tracer import resources
-from tracer.capture import btf
+from tracer.capture import btf, stderr
 from tracer.errors import CannotTraceError
 
-_OFFSETS = {
+OFFSETS = {
     "OFF_SKB_HEAD": ("sk_buff", "head"),
     "OFF_SKB_NETWORK_HEADER": ("sk_buff", "network_header"),
     "OFF_SKB_MARK": ("sk_buff", "mark"),
@@ -39,7 +40,9 @@ _OFFSETS = {
     "OFF_TABLE_NAME": ("nft_table", "name"),
     "OFF_TABLE_FAMILY": ("nft_table", "family"),
 }
-_CLONE_FS = 0x200  # include/uapi/linux/sched.h
+_CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000  # include/uapi/linux/sched.h
+_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000  # include/uapi/linux/mount.h
+_MAP_REFUSED = re.compile(r"could not open bpf map: (\S+), error: (.+)")
 _OWN_INCLUDE = re.compile(r'^#include "(\w+\.h)"\n', re.MULTILINE)
 
 
@@ -63,29 +66,61 @@ def source_text(*names: str) -> str:
 
 def compile_programs(*names: str) -> Any:  # noqa: ANN401  (bcc has no types)
     """Compile the named files of `bpf/` into one BCC module; raise CannotTraceError when that is impossible."""
+    bpf = _bcc()
+    flags = ["-Wno-everything", *(f"-D{name}={btf.offset(*place)}" for name, place in OFFSETS.items())]
+    text = source_text(*names).encode()
     os.environ["BCC_KERNEL_SOURCE"] = str(resources.folder("bpf") / "kernel")
-    try:
-        from bcc import BPF
-    except ImportError as error:
-        raise CannotTraceError(
-            "the Python module bcc is missing",
-            "Install python3-bpfcc and run tracer with the interpreter it belongs to",
-        ) from error
-    # BCC changes the working folder while it compiles; unshared, that of the other threads stays what it is.
-    ctypes.CDLL(None).unshare(_CLONE_FS)
-    flags = ["-Wno-everything", *(f"-D{name}={btf.offset(*place)}" for name, place in _OFFSETS.items())]
-    try:
-        return BPF(text=source_text(*names).encode(), cflags=flags, allow_rlimit=False)
-    except Exception as error:
-        raise CannotTraceError(f"BCC cannot compile the BPF programs ({error})", "See `tracer doctor`") from error
+    with stderr.captured_stderr() as said, ThreadPoolExecutor(1, initializer=_stand_apart) as thread:
+        try:
+            return thread.submit(bpf, text=text, cflags=flags, allow_rlimit=False).result()
+        except Exception as error:
+            raise _not_made(stderr.reason(said()) or str(error)) from error
+
+
+def _stand_apart() -> None:
+    """Give the calling thread a working folder and mounts of its own.
+
+    BCC changes the working folder while it compiles, which would be everybody's. It also reads all of kallsyms, a third
+    of its time, to see which of a few helpers the kernel has (BCC's b_frontend_action.cc): bpf/kernel/kallsyms says it
+    shorter. Where the kernel refuses the mount, compiling only takes longer.
+    """
+    libc = ctypes.CDLL(None)
+    if libc.unshare(_CLONE_FS | _CLONE_NEWNS) == 0:
+        libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
+        libc.mount(bytes(resources.folder("bpf") / "kernel" / "kallsyms"), b"/proc/kallsyms", None, _MS_BIND, None)
 
 
 def load_program(module: Any, name: str, program_type: int, attach_type: int = -1) -> int:  # noqa: ANN401
     """Load one program of a compiled module; return its descriptor, or raise CannotTraceError with the cause."""
+    with stderr.captured_stderr() as said:
+        try:
+            return int(module.load_func(name.encode(), program_type, attach_type=attach_type).fd)
+        except Exception as error:
+            raise CannotTraceError(
+                f"the kernel refuses the BPF program {name} ({stderr.reason(said()) or error})",
+                "`tracer doctor` says what this kernel allows",
+            ) from error
+
+
+def _bcc() -> Any:  # noqa: ANN401
     try:
-        return int(module.load_func(name.encode(), program_type, attach_type=attach_type).fd)
-    except Exception as error:
+        from bcc import BPF
+    except (ImportError, OSError) as error:  # OSError: the module is there, and its library is not
         raise CannotTraceError(
-            f"the kernel refuses the BPF program {name} ({error})",
-            "See `tracer doctor` for what this kernel allows",
+            f"the Python module bcc cannot be loaded ({error})",
+            "Install python3-bpfcc, and run tracer in an environment of the distribution's own Python that sees it"
+            " (python3 -m venv --system-site-packages)",
         ) from error
+    return BPF
+
+
+def _not_made(why: str) -> CannotTraceError:
+    # BCC makes the maps as it compiles (src/cc/bpf_module.cc).
+    if refused := _MAP_REFUSED.search(why):
+        return CannotTraceError(
+            f"the kernel refuses the BPF map {refused[1]} ({refused[2]})",
+            "Run as root outside of a container, or in a privileged one",
+        )
+    return CannotTraceError(
+        f"BCC cannot compile the BPF programs ({why})", "Install the BCC that your kernel's distribution has"
+    )

@@ -25,7 +25,7 @@ def read_hooks(programs: Programs, namespaces: Iterable[Netns]) -> tuple[HookFun
     result: list[HookFunction] = []
     for netns in namespaces:
         functions = run_in(netns, lambda: _read(programs))
-        result.extend(_ordered(programs, netns.label, functions))
+        result.extend(_ordered(netns.label, functions))
     return tuple(result)
 
 
@@ -36,12 +36,12 @@ def _read(programs: Programs) -> list[RawHookFunction]:
             run_raw_tracepoint_program(program, ipv6, hook, 0)
     functions = programs.hook_functions()
     for entry in functions:
-        if is_nat(programs.symbol(entry.function)):
+        if is_nat(entry.function):
             run_raw_tracepoint_program(program, entry.ipv6, entry.hook, entry.order + 1)
     return functions + programs.hook_functions()
 
 
-def _ordered(programs: Programs, label: str, raw: list[RawHookFunction]) -> Iterator[HookFunction]:
+def _ordered(label: str, raw: list[RawHookFunction]) -> Iterator[HookFunction]:
     def place(entry: RawHookFunction) -> tuple[int, int]:
         return entry.ipv6, entry.hook
 
@@ -50,19 +50,19 @@ def _ordered(programs: Programs, label: str, raw: list[RawHookFunction]) -> Iter
         sequence: list[RawHookFunction] = []
         for entry in here:
             sequence.append(entry)
-            if is_nat(programs.symbol(entry.function)):
+            if is_nat(entry.function):
                 sequence.extend(inner for inner in nested if place(inner) == place(entry))
         for order, entry in enumerate(sequence, 1):
-            yield _describe(label, entry, order, programs.symbol(entry.function))
+            yield _describe(label, entry, order)
 
 
-def _describe(label: str, entry: RawHookFunction, order: int, function: str) -> HookFunction:
+def _describe(label: str, entry: RawHookFunction, order: int) -> HookFunction:
     backend: Backend | None = None
     table = chain = None
     hook = HOOKS[entry.hook]
-    if is_legacy_table(function):
+    if is_legacy_table(entry.function):
         backend, table, chain = "iptables-legacy", entry.xt_table, hook
-    elif is_nft_chain(function):
+    elif is_nft_chain(entry.function):
         family = NFPROTO.get(entry.nft_family & 0x3F, "inet")  # a bit field of six
         backend, table, chain = (
             nft_backend(family, entry.nft_table, entry.nft_chain),
@@ -75,7 +75,7 @@ def _describe(label: str, entry: RawHookFunction, order: int, function: str) -> 
         hook=hook,
         order=order,
         priority=entry.priority,
-        function=function,
+        function=entry.function,
         backend=backend,
         table=table,
         chain=chain,

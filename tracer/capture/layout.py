@@ -13,11 +13,12 @@ from tracer.capture.patterns import WORDS, Pattern, patterns
 from tracer.netfilter.evidence.signature import ProbeMark
 
 PACKET_BYTES = 128
-EVENT = struct.Struct(f"=QQQIIIIIBBBB{PACKET_BYTES}sQ")
+_SYMBOL = 64
+EVENT = struct.Struct(f"=QQIIIIIBBBB{PACKET_BYTES}s{_SYMBOL}s")
 KIND_INGRESS, KIND_EGRESS, KIND_HOOK, KIND_FREED = 1, 2, 3, 4
 
 _NAME = 64
-HOOK_FUNCTION = struct.Struct(f"=QiBBBBB7x{_NAME}s{_NAME}s{_NAME}s")
+HOOK_FUNCTION = struct.Struct(f"=iBBBBB3x{_NAME}s{_NAME}s{_NAME}s{_SYMBOL}s")
 
 _FOLLOWED, _PATTERNS, _PORTS = 4, 8, 4
 _PROBE_HEAD = struct.Struct(f"={_FOLLOWED}Q{_PORTS}HBBBBB3x{_FOLLOWED}I{_FOLLOWED}B{_FOLLOWED}B")
@@ -32,7 +33,6 @@ class RawEvent:
 
     at_ns: int
     skb: int
-    caller: int
     netns: int
     device_in: int
     device_out: int
@@ -43,18 +43,19 @@ class RawEvent:
     hook: int
     nth: int
     packet: bytes
+    function: str
 
 
 def read_event(data: bytes) -> RawEvent:
     """Decode one struct event."""
-    return RawEvent(*EVENT.unpack(data)[:-1])
+    *fields, function = EVENT.unpack(data)
+    return RawEvent(*(*fields, _symbol(function)))
 
 
 @dataclass(frozen=True)
 class RawHookFunction:
     """struct hook_function, field by field; the names are what the kernel has, in whatever encoding."""
 
-    function: int
     priority: int
     ipv6: int
     hook: int
@@ -64,13 +65,23 @@ class RawHookFunction:
     xt_table: str
     nft_table: str
     nft_chain: str
+    function: str
 
 
 def read_hook_function(data: bytes) -> RawHookFunction:
     """Decode one struct hook_function."""
-    *numbers, xt_table, nft_table, nft_chain = HOOK_FUNCTION.unpack(data)
-    names = (name.split(b"\0", 1)[0].decode("utf-8", "backslashreplace") for name in (xt_table, nft_table, nft_chain))
-    return RawHookFunction(*numbers, *names)
+    *numbers, xt_table, nft_table, nft_chain, function = HOOK_FUNCTION.unpack(data)
+    names = map(_text, (xt_table, nft_table, nft_chain))
+    return RawHookFunction(*(*numbers, *names, _symbol(function).partition("+")[0]))
+
+
+def _text(data: bytes) -> str:
+    return data.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+
+
+def _symbol(data: bytes) -> str:
+    """Return `nf_hook_slow+0x7d` of the kernel's `nf_hook_slow+0x7d/0x100 [module]` (%pS in printk-formats.rst)."""
+    return _text(data).partition("/")[0]
 
 
 def _native(data: bytes) -> int:

@@ -123,9 +123,8 @@ class LiveCapture:
             names = self._device(raw.netns, raw.device_in), self._device(raw.netns, raw.device_out)
             return HookEvent(raw.at_ns, netns, leg, skb, hook, priority, *names, raw.mark, raw.packet)
         if raw.kind == layout.KIND_FREED:
-            function = self._programs.symbol(raw.caller, offset=True)
             reason = self._reasons.get(raw.reason, "")
-            return FreedEvent(raw.at_ns, netns, leg, skb, function, reason, raw.mark, raw.packet)
+            return FreedEvent(raw.at_ns, netns, leg, skb, raw.function, reason, raw.mark, raw.packet)
         direction: Literal["ingress", "egress"] = "ingress" if raw.kind == layout.KIND_INGRESS else "egress"
         device = self._device(raw.netns, raw.device_in)
         return DeviceEvent(raw.at_ns, netns, leg, skb, device, direction, raw.mark, raw.packet)

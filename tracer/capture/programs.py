@@ -6,7 +6,13 @@ import ctypes
 from typing import Any
 
 from tracer.capture import layout
-from tracer.capture.bpf_syscall import ATTACH_NETFILTER, ATTACH_TCX_EGRESS, ATTACH_TCX_INGRESS, PROGRAM_NETFILTER
+from tracer.capture.bpf_syscall import (
+    ATTACH_NETFILTER,
+    ATTACH_TCX_EGRESS,
+    ATTACH_TCX_INGRESS,
+    PROGRAM_NETFILTER,
+    freeze_map,
+)
 from tracer.capture.compiler import compile_programs, load_program
 
 _SOURCES = ("veth.c", "netfilter.c", "drops.c", "hooks.c")
@@ -21,7 +27,7 @@ class Programs:
         self._events: list[layout.RawEvent] = []
         self._hook_functions: list[layout.RawHookFunction] = []
         self._opened: set[bytes] = set()
-        self._module.ksym(0)  # reads kallsyms, 0.1 s, now rather than when a verdict waits for it
+        self._write_formats()
 
     def raw_tracepoint(self, name: str) -> int:
         """Return the descriptor of a raw-tracepoint program."""
@@ -72,10 +78,11 @@ class Programs:
         """Return how many events found the ring buffer full, since the programs were compiled."""
         return int(self._module[b"lost"][ctypes.c_int(0)].value)
 
-    def symbol(self, address: int, *, offset: bool = False) -> str:
-        """Return the kernel function at an address (`nf_hook_slow+0x7d`); `0x…` where kallsyms does not tell."""
-        name: bytes = self._module.ksym(address, show_offset=offset)
-        return hex(address) if name.startswith(b"[unknown]") else name.decode()
+    def _write_formats(self) -> None:
+        """Put the format into the map for bpf/symbol.h and freeze it: the verifier reads it when a program loads."""
+        table = self._module[b"formats"]
+        table[ctypes.c_int(0)] = table.Leaf.from_buffer_copy(b"%pS".ljust(ctypes.sizeof(table.Leaf), b"\0"))
+        freeze_map(table.map_fd)
 
     def _open(self, table: bytes, callback: Any) -> None:  # noqa: ANN401
         if table not in self._opened:
