@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import documents
 import pytest
@@ -84,13 +86,16 @@ def test_a_full_disk_is_told():
         write_document(documents.HEALTHY, "/dev/full")
 
 
-def test_a_closed_pipe_is_told(monkeypatch):
+@pytest.mark.parametrize("value", ["short enough to wait in a buffer", "x" * 100_000])
+def test_a_closed_pipe_is_told(value, monkeypatch):
     read_end, write_end = os.pipe()
     os.close(read_end)
-    with os.fdopen(write_end, "wb", buffering=0) as stream:
-        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(stream))
-        with pytest.raises(UsageError, match="cannot write to standard output: Broken pipe"):
-            write_document(documents.HEALTHY, "-")
+    pipe = os.fdopen(write_end, "wb")
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=pipe))
+    with pytest.raises(UsageError, match="cannot write to standard output: Broken pipe"):
+        write_json(value, "-")
+    with contextlib.suppress(BrokenPipeError):
+        pipe.close()
 
 
 @pytest.mark.parametrize("name, reason", [("missing.json", "No such file"), (".", "Is a directory"), ("a\0b", "null")])
@@ -141,7 +146,9 @@ def test_json_that_is_no_document(content, path):
         read_document(written(path, content))
 
 
-@pytest.mark.parametrize("schema", ["tracer/trace/2", "tracer/trace/10", "tracer/trace/1.", "tracer/trace/1.2.3"])
+@pytest.mark.parametrize(
+    "schema", ["tracer/trace/2", "tracer/trace/10", "tracer/trace/1.", "tracer/trace/1.2.3", "tracer/trace/1\n"]
+)
 def test_another_version_is_refused_by_its_name(schema, path):
     with pytest.raises(UsageError, match=f"is written in {schema}, and this version of tracer reads tracer/trace/1"):
         read_document(written(path, as_json(documents.HEALTHY) | {"schema": schema}))

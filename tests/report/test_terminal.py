@@ -173,6 +173,12 @@ def test_address_translation_shows_before_and_after():
     ]
 
 
+def test_translation_shows_also_where_the_packet_was_first_seen():
+    translated = documents.SERVICE.legs[0].hops[3]
+    leg = replace(documents.SERVICE.legs[0], hops=(translated,))
+    assert lines_with("NAT     destination 10.96.0.10:53 →", replace(documents.SERVICE, legs=(leg,)))
+
+
 def test_the_rule_that_translated_is_told():
     assert squeezed("-j DNAT --to-destination 192.168.86.67:53") in squeezed(printed(print_trace, documents.SERVICE))
 
