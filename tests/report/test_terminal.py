@@ -123,6 +123,20 @@ def test_hops_without_decisions_share_a_line():
     assert lines_with("OUTPUT (eth0), POSTROUTING, egress eth0", documents.HEALTHY)
 
 
+def test_a_device_is_named_anew_in_each_namespace():
+    hops = tuple(
+        replace(hop, netns=netns) for netns in ("netns:a", "netns:b") for hop in documents.SPLIT.legs[1].hops[:1]
+    )
+    document = replace(documents.HEALTHY, legs=(replace(documents.HEALTHY.legs[1], hops=hops),))
+    assert len(lines_with("OUTPUT (eth0)", document)) == 2
+
+
+def test_a_kernel_function_is_told_once():
+    block = printed(print_trace, documents.KERNEL_DROP).split("\n\n")[1]
+    assert block.count("ip_rcv_finish_core+0x1a4") == 1
+    assert "  reason      IP_RPFILTER" in block.splitlines()
+
+
 def test_backends_that_decide_alike_share_a_line():
     both = "iptables-nft and iptables-legacy mangle: PREROUTING > cali-PREROUTING, rule 1  [calico]"
     assert lines_with(both, documents.SPLIT, width=200)
