@@ -9,6 +9,8 @@ import ctypes
 import os
 import struct
 
+from tracer.errors import CannotTraceError
+
 _SYSCALL_NUMBER = {"x86_64": 321, "aarch64": 280}
 _PROG_TEST_RUN, _RAW_TRACEPOINT_OPEN, _MAP_FREEZE, _LINK_CREATE = (
     10,
@@ -23,10 +25,19 @@ _ATTR_BYTES = 128  # more than any command here reads; the kernel wants the rest
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def syscall_number() -> int:
+    """Return the number of bpf(2) on this machine; raise CannotTraceError where it is not known."""
+    machine = os.uname().machine
+    if machine not in _SYSCALL_NUMBER:
+        raise CannotTraceError(
+            f"tracer does not know the architecture {machine}",
+            f"Trace on a machine with one of: {', '.join(_SYSCALL_NUMBER)}",
+        )
+    return _SYSCALL_NUMBER[machine]
+
+
 def _bpf(command: int, attributes: bytes) -> int:
-    result = _libc.syscall(
-        _SYSCALL_NUMBER[os.uname().machine], command, attributes.ljust(_ATTR_BYTES, b"\0"), _ATTR_BYTES
-    )
+    result = _libc.syscall(syscall_number(), command, attributes.ljust(_ATTR_BYTES, b"\0"), _ATTR_BYTES)
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

@@ -39,6 +39,7 @@ def _library() -> ctypes.CDLL:
         library = ctypes.CDLL("libbpf.so.1")
     except OSError as error:
         raise CannotTraceError("libbpf.so.1 is missing", "Install python3-bpfcc, which brings it") from error
+    library.libbpf_set_print(None)  # what it would write to standard error, our errors say
     library.btf__load_vmlinux_btf.restype = ctypes.c_void_p
     library.btf__find_by_name_kind.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32)
     library.btf__type_by_id.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
