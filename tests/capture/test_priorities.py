@@ -47,7 +47,7 @@ def test_nothing_stands_after_conntracks_confirmation():
 
 
 def test_nothing_is_linked_at_the_last_priority():
-    """The kernel refuses NF_IP_PRI_LAST and NF_IP_PRI_FIRST (net/netfilter/nf_bpf_link.c, bpf_nf_check_pf_and_hooks)."""
+    """The kernel refuses NF_IP_PRI_LAST, and NF_IP_PRI_FIRST (net/netfilter/nf_bpf_link.c)."""
     assert link_priorities(functions(LAST - 1)) == (ENTRY,)
     assert link_priorities(functions(LAST - 2)) == (ENTRY, LAST - 1)
 

@@ -1,6 +1,6 @@
 """The bytes that BPF and Python share, as bpf/event.h, bpf/probe.h and bpf/hooks.c lay them out.
 
-tests/capture/test_layout.py holds these formats against the C structures.
+tests/capture/test_layout.py holds STRUCTURES against the C structures, field by field.
 """
 
 from __future__ import annotations
@@ -13,18 +13,68 @@ from tracer.capture.patterns import WORDS, Pattern, patterns
 from tracer.netfilter.evidence.signature import ProbeMark
 
 PACKET_BYTES = 128
-_SYMBOL = 64
-EVENT = struct.Struct(f"=QQIIIIIBBBB{PACKET_BYTES}s{_SYMBOL}s")
 KIND_INGRESS, KIND_EGRESS, KIND_HOOK, KIND_FREED = 1, 2, 3, 4
 
-_NAME = 64
-HOOK_FUNCTION = struct.Struct(f"=iBBBBB3x{_NAME}s{_NAME}s{_NAME}s{_SYMBOL}s")
-
+_NAME = _SYMBOL = 64
 _FOLLOWED, _PATTERNS, _PORTS = 4, 8, 4
-_PROBE_HEAD = struct.Struct(f"={_FOLLOWED}Q{_PORTS}HBBBBB3x{_FOLLOWED}I{_FOLLOWED}B{_FOLLOWED}B")
-_PATTERN = struct.Struct(f"={3 * WORDS}QBB6x")
 _PROTOCOLS = {("icmp", 4): 1, ("icmp", 6): 58, ("tcp", 4): 6, ("tcp", 6): 6}  # and 17, UDP
-PROBE_BYTES = _PROBE_HEAD.size + _PATTERNS * _PATTERN.size
+
+_WORD = {"mask": "Q", "value": "Q", "at": "Q"}
+_PATTERN = {"words": WORDS * "".join(_WORD.values()), "protocol": "B", "leg": "B", "unused": "6x"}
+STRUCTURES = {
+    "event": {
+        "at_ns": "Q",
+        "skb": "Q",
+        "netns": "I",
+        "device_in": "I",
+        "device_out": "I",
+        "mark": "I",
+        "reason": "I",
+        "kind": "B",
+        "leg": "B",
+        "hook": "B",
+        "nth": "B",
+        "packet": f"{PACKET_BYTES}s",
+        "function": f"{_SYMBOL}s",
+    },
+    "hook_function": {
+        "priority": "i",
+        "ipv6": "B",
+        "hook": "B",
+        "order": "B",
+        "nat": "B",
+        "nft_family": "B",
+        "unused": "3x",
+        "xt_table": f"{_NAME}s",
+        "nft_table": f"{_NAME}s",
+        "nft_chain": f"{_NAME}s",
+        "function": f"{_SYMBOL}s",
+    },
+    "word": _WORD,
+    "pattern": _PATTERN,
+    "probe": {
+        "followed": f"{_FOLLOWED}Q",
+        "ports": f"{_PORTS}H",
+        "version": "B",
+        "protocol": "B",
+        "next_followed": "B",
+        "next_port": "B",
+        "next_pattern": "B",
+        "unused": "3x",
+        "at_netns": f"{_FOLLOWED}I",
+        "at_hook": f"{_FOLLOWED}B",
+        "at_nth": f"{_FOLLOWED}B",
+        "patterns": _PATTERNS * "".join(_PATTERN.values()),
+    },
+}
+"""The C structures by name, each with its fields in order and their formats as the module `struct` writes them."""
+
+
+def _structure(name: str) -> struct.Struct:
+    return struct.Struct("=" + "".join(STRUCTURES[name].values()))
+
+
+EVENT, HOOK_FUNCTION, PROBE = map(_structure, ("event", "hook_function", "probe"))
 
 
 @dataclass(frozen=True)
@@ -89,26 +139,23 @@ def _native(data: bytes) -> int:
     return int.from_bytes(data, sys.byteorder)
 
 
-def _pattern(pattern: Pattern) -> bytes:
-    numbers = (number for word in pattern.words for number in (_native(word.mask), _native(word.value), word.at))
-    return _PATTERN.pack(*numbers, pattern.protocol, pattern.leg)
+def _numbers(pattern: Pattern) -> tuple[int, ...]:
+    """Return struct pattern, number by number."""
+    words = (number for word in pattern.words for number in (_native(word.mask), _native(word.value), word.at))
+    return *words, pattern.protocol, pattern.leg
 
 
 def probe_bytes(mark: ProbeMark, source_port: int | None) -> bytes:
     """Return struct probe as user space fills it in before the first link."""
-    known = patterns(mark)
-    ports = [0] * _PORTS
-    if source_port is not None:
-        ports[0] = _native(source_port.to_bytes(2, "big"))
-    head = _PROBE_HEAD.pack(
+    known = [_numbers(pattern) for pattern in patterns(mark)]
+    known_ports = [] if source_port is None else [_native(source_port.to_bytes(2, "big"))]
+    ports = known_ports + [0] * (_PORTS - len(known_ports))
+    protocol = _PROTOCOLS.get((mark.protocol, mark.family), 17)
+    empty = [(0,) * len(known[0])] * (_PATTERNS - len(known))
+    return PROBE.pack(
         *[0] * _FOLLOWED,
         *ports,
-        mark.family,
-        _PROTOCOLS.get((mark.protocol, mark.family), 17),
-        0,
-        1 if source_port is not None else 0,
-        len(known),
-        *[0] * _FOLLOWED,
-        *[0] * (2 * _FOLLOWED),
+        *(mark.family, protocol, 0, len(known_ports), len(known)),
+        *[0] * (3 * _FOLLOWED),
+        *(number for pattern in (*known, *empty) for number in pattern),
     )
-    return (head + b"".join(map(_pattern, known))).ljust(PROBE_BYTES, b"\0")
