@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from tracer.capture.bpf_syscall import run_raw_tracepoint_program
@@ -25,7 +25,7 @@ def read_hooks(programs: Programs, namespaces: Iterable[Netns]) -> tuple[HookFun
     result: list[HookFunction] = []
     for netns in namespaces:
         functions = run_in(netns, lambda: _read(programs))
-        result.extend(_ordered(netns.label, functions))
+        result.extend(ordered(netns.label, functions))
     return tuple(result)
 
 
@@ -41,7 +41,9 @@ def _read(programs: Programs) -> list[RawHookFunction]:
     return functions + programs.hook_functions()
 
 
-def _ordered(label: str, raw: list[RawHookFunction]) -> Iterator[HookFunction]:
+def ordered(label: str, raw: Sequence[RawHookFunction]) -> Iterator[HookFunction]:
+    """Yield what was read of the namespace `label` in the order of execution, with what each function stands for."""
+
     def place(entry: RawHookFunction) -> tuple[int, int]:
         return entry.ipv6, entry.hook
 
