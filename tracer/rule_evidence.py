@@ -60,16 +60,16 @@ class RuleEvidence:
         filtered = {entry.netns for entry in hooks if entry.backend is not None}
         for netns in namespaces:
             if netns.label in filtered:
-                self._listeners.append(self._open(netns, hooks, netns.inum in legacy))
+                self._listeners.append(self._open(netns, netns.inum in legacy))
 
-    def _open(self, netns: Netns, hooks: Sequence[HookFunction], has_legacy: bool) -> Listener:
+    def _open(self, netns: Netns, has_legacy: bool) -> Listener:
         mark = self._stack.enter_context(mark_flow(netns, self._mark))
         nft = self._stack.enter_context(open_nft_trace(netns, mark))
         legacy = None
         if has_legacy:
             legacy = self._stack.enter_context(open_legacy_trace(netns, mark))
             self._changes.set_sysctl(netns, _NF_LOG[self._mark.family], TRACE_LOGGER)
-        return Listener(netns, nft, legacy, RuleTexts(netns, hooks, "ip" if self._mark.family == 4 else "ip6"))
+        return Listener(netns, nft, legacy, RuleTexts(netns, "ip" if self._mark.family == 4 else "ip6"))
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -107,4 +107,4 @@ class RuleEvidence:
 
     def notes(self) -> tuple[str, ...]:
         """Return what people should know about the evidence, in sentences."""
-        return tuple(note for each in self._listeners for note in each.texts.nft.notes)
+        return tuple(note for each in self._listeners for note in each.texts.notes)

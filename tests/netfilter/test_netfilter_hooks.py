@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracer.netfilter.hooks import is_legacy_table, is_nat, is_nft_chain, nft_backend
+from tracer.netfilter.hooks import is_legacy_table, is_nat, is_nft_chain
 
 LEGACY = (
     "ipt_do_table",
@@ -42,27 +42,3 @@ def test_a_function_is_one_thing(function):
     assert [kind.__name__ for kind in found if kind(function)] == [
         kind.__name__ for kind, functions in found.items() if function in functions
     ]
-
-
-@pytest.mark.parametrize("family", ["ip", "ip6"])
-@pytest.mark.parametrize(
-    "table, chain", [("filter", "INPUT"), ("mangle", "OUTPUT"), ("nat", "PREROUTING"), ("raw", "OUTPUT")]
-)
-def test_iptables_nft_is_known_by_the_names_that_it_gives(family, table, chain):
-    assert nft_backend(family, table, chain) == "iptables-nft"
-
-
-@pytest.mark.parametrize(
-    "family, table, chain",
-    [
-        ("inet", "filter", "INPUT"),
-        ("netdev", "filter", "INPUT"),
-        ("ip", "filter", "input"),
-        ("ip", "filter", "PREROUTING"),
-        ("ip", "raw", "INPUT"),
-        ("ip", "firewalld", "INPUT"),
-        ("ip", "", ""),
-    ],
-)
-def test_everything_else_in_nf_tables_is_native(family, table, chain):
-    assert nft_backend(family, table, chain) == "nftables"

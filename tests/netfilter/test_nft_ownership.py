@@ -3,7 +3,7 @@
 import pytest
 
 from tracer.netfilter.nft.kernel import BaseChain, NftChain
-from tracer.netfilter.nft.ownership import backend_of, is_built_in
+from tracer.netfilter.nft.ownership import backend_of, backend_of_base_chain, is_built_in
 from tracer.netfilter.nft.tables import NftTable, chain_backend, names_by_backend
 
 INPUT = BaseChain("INPUT", "filter", "INPUT", 0, "accept")
@@ -52,3 +52,28 @@ def test_a_foreign_base_chain_in_iptables_table_is_native():
     assert chain_backend(table, "cali-INPUT") == "iptables-nft"
     assert chain_backend(table, "no longer there") == "iptables-nft"
     assert names_by_backend(table) == {"iptables-nft": ["INPUT", "cali-INPUT"], "nftables": ["input"]}
+
+
+@pytest.mark.parametrize("family", ["ip", "ip6"])
+@pytest.mark.parametrize(
+    "table, chain, priority",
+    [("filter", "INPUT", 0), ("mangle", "OUTPUT", -150), ("nat", "PREROUTING", -100), ("raw", "OUTPUT", -300)],
+)
+def test_a_base_chain_of_iptables_nft_is_known_by_name_and_priority(family, table, chain, priority):
+    assert backend_of_base_chain(family, table, chain, priority) == "iptables-nft"
+
+
+@pytest.mark.parametrize(
+    "family, table, chain, priority",
+    [
+        ("inet", "filter", "INPUT", 0),
+        ("netdev", "filter", "INPUT", 0),
+        ("ip", "filter", "input", 0),
+        ("ip", "filter", "INPUT", 5),
+        ("ip", "filter", "PREROUTING", 0),
+        ("ip", "firewalld", "INPUT", 0),
+        ("ip", "", "", 0),
+    ],
+)
+def test_any_other_base_chain_is_native(family, table, chain, priority):
+    assert backend_of_base_chain(family, table, chain, priority) == "nftables"

@@ -9,7 +9,8 @@ from tracer.capture.bpf_syscall import run_raw_tracepoint_program
 from tracer.capture.layout import RawHookFunction
 from tracer.capture.programs import Programs
 from tracer.document import HookFunction
-from tracer.netfilter.hooks import NFPROTO, is_legacy_table, is_nat, is_nft_chain, nft_backend
+from tracer.netfilter.hooks import NFPROTO, is_legacy_table, is_nat, is_nft_chain
+from tracer.netfilter.nft.ownership import backend_of_base_chain
 from tracer.netfilter.ruleset import HOOKS, Backend
 from tracer.netns import Netns, run_in
 
@@ -66,11 +67,8 @@ def _describe(label: str, entry: RawHookFunction, order: int) -> HookFunction:
         backend, table, chain = "iptables-legacy", entry.xt_table, hook
     elif is_nft_chain(entry.function):
         family = NFPROTO.get(entry.nft_family & 0x3F, "inet")  # a bit field of six
-        backend, table, chain = (
-            nft_backend(family, entry.nft_table, entry.nft_chain),
-            entry.nft_table,
-            entry.nft_chain,
-        )
+        table, chain = entry.nft_table, entry.nft_chain
+        backend = backend_of_base_chain(family, table, chain, entry.priority)
     return HookFunction(
         netns=label,
         family="ipv6" if entry.ipv6 else "ipv4",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracer.netfilter.ruleset import Backend, Family
+from tracer.netfilter.ruleset import Family
 
 NFPROTO: dict[int, Family] = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 """nf_tables families by number (include/uapi/linux/netfilter.h)."""
@@ -10,14 +10,6 @@ NFPROTO: dict[int, Family] = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bri
 _LEGACY_PREFIXES = ("ipt_do_table", "ip6t_do_table", "iptable_", "ip6table_")  # the latter two before 5.15
 _NFT_PREFIXES = ("nft_do_chain", "nft_nat_do_chain", "nf_route_table_")  # net/netfilter/nft_chain_{filter,nat,route}.c
 _NAT_PREFIXES = ("nf_nat_ipv4_", "nf_nat_ipv6_", "nf_nat_inet_fn")
-
-_IPTABLES_CHAINS = {
-    "raw": ("PREROUTING", "OUTPUT"),
-    "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
-    "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
-    "filter": ("INPUT", "FORWARD", "OUTPUT"),
-    "security": ("INPUT", "FORWARD", "OUTPUT"),
-}
 
 
 def is_legacy_table(function: str) -> bool:
@@ -33,13 +25,3 @@ def is_nft_chain(function: str) -> bool:
 def is_nat(function: str) -> bool:
     """Tell whether a hook function runs the NAT tables and chains that are registered inside it."""
     return function.startswith(_NAT_PREFIXES)
-
-
-def nft_backend(family: Family, table: str, base_chain: str) -> Backend:
-    """Tell iptables-nft's tables from native ones by the names that only iptables gives.
-
-    The kernel does not say who made a table; iptables-nft uses its own table names in the families ip and ip6, with
-    base chains in capitals (iptables/nft.c, xtables_ipv4), which native rulesets do not.
-    """
-    is_iptables = family in ("ip", "ip6") and base_chain in _IPTABLES_CHAINS.get(table, ())
-    return "iptables-nft" if is_iptables else "nftables"

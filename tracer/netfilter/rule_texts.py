@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from tracer.document import HookFunction, RulesetSummary
+from tracer.document import RulesetSummary
 from tracer.netfilter.evidence.rules import ChainEnd, NftPlace
 from tracer.netfilter.legacy import LegacyTable, listed_tables, read_table
 from tracer.netfilter.legacy.extension import IpFamily
@@ -18,32 +18,32 @@ from tracer.netns import Netns, run_in
 class RuleTexts:
     """The rules of one namespace; the legacy tables are as they were when this was made."""
 
-    def __init__(self, netns: Netns, hooks: Sequence[HookFunction], family: IpFamily) -> None:
-        """Read the legacy tables of `family`; `hooks` tells at which hook each base chain stands."""
-        self.legacy: dict[str, LegacyTable] = run_in(netns, lambda: dict(_legacy_tables(family)))
-        self.nft = NftTexts(netns)
+    def __init__(self, netns: Netns, family: IpFamily) -> None:
+        """Read the legacy tables of `family`; nf_tables is read chain by chain, as its rules are asked for."""
         self._netns = netns
-        self._hooks = {
-            (entry.table, entry.chain): entry.hook
-            for entry in hooks
-            if entry.netns == netns.label and entry.backend in ("nftables", "iptables-nft")
-        }
+        self._legacy: dict[str, LegacyTable] = run_in(netns, lambda: dict(_legacy_tables(family)))
+        self._nft = NftTexts(netns)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which rules are not shown as their own tool prints them, in sentences."""
+        return tuple(self._nft.notes)
 
     def legacy_rule(self, _family: Family, table: str, chain: str, position: int) -> Rule | ChainEnd | None:
         """Return a legacy rule, or what stands behind its chain's last one; None when there is no such chain."""
-        place = self.legacy[table].places.get(chain) if table in self.legacy else None
+        place = self._legacy[table].places.get(chain) if table in self._legacy else None
         if place is None:
             return None
-        return self.legacy[table].rule(chain, position) or ChainEnd(place.policy)
+        return self._legacy[table].rule(chain, position) or ChainEnd(place.policy)
 
     def nft_place(self, family: Family, table: str, chain: str, handle: int | None) -> NftPlace:
         """Return whose an nf_tables chain is, its hook if it is a base chain, and its rule with this handle."""
-        backend, rule = self.nft.look_up(family, table, chain, handle)
-        return NftPlace(backend, self._hooks.get((table, chain), ""), rule)
+        backend, rule = self._nft.look_up(family, table, chain, handle)
+        return NftPlace(backend, self._nft.hook_of(family, table, chain), rule)
 
     def summaries(self) -> tuple[RulesetSummary, ...]:
         """Return how much each table holds, and who wrote it."""
-        legacy = tuple(_summary(self._netns.label, table) for table in self.legacy.values())
+        legacy = tuple(_summary(self._netns.label, table) for table in self._legacy.values())
         return legacy + run_in(self._netns, lambda: summarize(self._netns.label))
 
 

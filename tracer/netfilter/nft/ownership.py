@@ -51,6 +51,12 @@ def backend_of(family: Family, table: str, base_chains: Iterable[BaseChain]) -> 
     return "iptables-nft" if any(own) or not own else "nftables"
 
 
+def backend_of_base_chain(family: Family, table: str, chain: str, priority: int) -> Backend:
+    """Return which backend a base chain belongs to, by what its hook tells of it."""
+    known = BUILT_IN.get(family, {}).get(table, {}).get(chain)
+    return "iptables-nft" if known is not None and known[1] == priority else "nftables"
+
+
 def is_built_in(family: Family, table: str, chain: BaseChain) -> bool:
     """Say whether iptables-nft would take this base chain for its own."""
     known = BUILT_IN.get(family, {}).get(table, {}).get(chain.name)

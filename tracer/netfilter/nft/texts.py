@@ -42,6 +42,11 @@ class NftTexts:
             run_in(self._netns, lambda: self._read(found, chain, backend))
         return backend, self._rules[family, table, chain].setdefault(handle, None)
 
+    def hook_of(self, family: Family, table: str, chain: str) -> str:
+        """Return the hook of a base chain; empty for any other chain."""
+        found = self._table(family, table, chain).chains.get(chain)
+        return found.base.hook if found and found.base else ""
+
     def _table(self, family: Family, name: str, chain: str) -> NftTable:
         if (family, name) not in self._tables or chain not in self._tables[family, name].chains:
             self._tables = run_in(self._netns, nft_tables)
