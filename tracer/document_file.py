@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sys
 from pathlib import Path
@@ -51,11 +53,32 @@ def write_json(value: object, path: str) -> None:
         else:
             Path(path).write_bytes(data)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        name = "standard output" if path == STDOUT else path
-        raise UsageError(
-            f"cannot write to {name}: {_reason(error)}",
-            "Name a file in a folder that exists and that you may write to, with room for it",
-        ) from error
+        raise _unwritable(path, _reason(error)) from error
+
+
+def check_writable(path: str) -> None:
+    """Raise UsageError when it is plain already that `write_json` cannot write to `path`; nothing is opened."""
+    if path == STDOUT:
+        return
+    target = Path(path)
+    try:
+        exists = target.exists()
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, _reason(error)) from error
+    if target.is_dir():
+        raise _unwritable(path, os.strerror(errno.EISDIR))
+    if not exists and not target.parent.is_dir():
+        raise _unwritable(path, f"there is no folder {target.parent}")
+    if not os.access(target if exists else target.parent, os.W_OK):
+        raise _unwritable(path, "writing there is not allowed")
+
+
+def _unwritable(path: str, reason: str) -> UsageError:
+    name = "standard output" if path == STDOUT else path or "a file without a name"
+    return UsageError(
+        f"cannot write to {name}: {reason}",
+        "Name a file in a folder that exists and that you may write to, with room for it",
+    )
 
 
 def json_bytes(value: object) -> bytes:

@@ -104,10 +104,12 @@ def _gone(netns: Netns) -> CannotTraceError:
 def run_in(netns: Netns, function: Callable[[], _T]) -> _T:
     """Return `function()`, run in `netns` by a thread of its own; its exception is raised here.
 
-    Sockets and BPF links made by `function` stay in that namespace; the calling thread never leaves its own.
+    Sockets and BPF links made by `function` stay in that namespace; the calling thread never leaves its own. An
+    interrupt waits until `function` is over, so that whoever undoes what it did comes after it.
     """
     results: list[_T] = []
     errors: list[BaseException] = []
+    over = threading.Event()  # join() takes an interrupted thread for one that has ended (CPython 3.10 to 3.12)
 
     def body() -> None:
         try:
@@ -115,9 +117,16 @@ def run_in(netns: Netns, function: Callable[[], _T]) -> _T:
             results.append(function())
         except BaseException as error:  # noqa: BLE001  (handed to the caller, not swallowed)
             errors.append(error)
+        finally:
+            over.set()
 
     thread = threading.Thread(target=body, name=f"netns-{netns.inum}")
     thread.start()
+    try:
+        over.wait()
+    except BaseException:
+        over.wait()
+        raise
     thread.join()
     if errors:
         raise errors[0]

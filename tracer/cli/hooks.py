@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from tracer.cli.options import json_option, need_root, node_option
+from tracer.cli.options import json_option, node_option
+from tracer.privileges import require_privileges
 
 
 @click.command()
@@ -15,7 +16,7 @@ def hooks(node: str, json_path: str | None) -> int:
     from tracer.endpoints.parse import parse_endpoint
 
     endpoint = parse_endpoint(node)
-    need_root()
+    require_privileges()
     from tracer.capture.hook_functions import SOURCE, read_hooks
     from tracer.capture.programs import Programs
     from tracer.document_file import write_json

@@ -6,12 +6,13 @@ import importlib
 import os
 import signal
 import sys
-from typing import NoReturn
+from contextlib import suppress
+from typing import NoReturn, TextIO
 
 import click
 
 from tracer import __version__
-from tracer.errors import TracerError
+from tracer.errors import CannotTraceError, TracerError
 
 _COMMANDS = {
     "trace": "Send one probe and say where it ended.",
@@ -21,6 +22,8 @@ _COMMANDS = {
     "cleanup": "Undo what a killed run has left.",
 }
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SBIN = ("/usr/sbin", "/sbin")  # where nft, ipset and iptables are; a shell started with `su` lacks them
 
 
 class LazyGroup(click.Group):
@@ -44,7 +47,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tracer")
 def cli() -> None:
     """Follow one packet between a pod and its node, and name the rule that ended it.
@@ -56,29 +59,74 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line; turn our errors into one sentence on stderr and an exit status."""
-    # A shell started with `su` has no /usr/sbin, where nft, ipset and iptables are.
-    os.environ["PATH"] = os.pathsep.join(filter(None, (os.environ.get("PATH"), "/usr/sbin", "/sbin")))
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    _prepare_streams()
+    os.environ["PATH"] = os.pathsep.join(filter(None, (os.environ.get("PATH"), *_SBIN)))
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1) and shells' background jobs want it so
+            signal.signal(number, _interrupt)
+    status = _run()
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # all is undone: nothing is left to interrupt
+    for stream in (sys.stdout, sys.stderr):
+        _flush(stream)
+    sys.exit(status)
+
+
+def _run() -> int:
     try:
-        status = cli.main(standalone_mode=False)
+        status = cli.main(prog_name="tracer", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _say(_sentence(error))
+        return error.exit_code
     except TracerError as error:
         _say(str(error))
-        sys.exit(error.exit_status)
+        return error.exit_status
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "tracer":
+            raise
+        _say(f"the Python module {error.name} is missing. Install tracer together with what it needs: see README.md")
+        return CannotTraceError.exit_status
     except (KeyboardInterrupt, click.Abort):
-        _say("Interrupted: everything that was set is undone")
-        sys.exit(EXIT_INTERRUPTED)
-    sys.exit(status if isinstance(status, int) else 0)
+        _say("interrupted: everything that was set is undone")
+        return EXIT_INTERRUPTED
+    return status if isinstance(status, int) else 0
+
+
+def _prepare_streams() -> None:
+    """Open standard streams that the caller has closed, and give `sys.stderr` a descriptor of its own.
+
+    Otherwise the first files that are opened would be taken for streams, and what is said to the user would be lost
+    while `tracer.capture.stderr` has descriptor 2.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123  (for the whole run)
+    sys.stderr = os.fdopen(os.dup(sys.stderr.fileno()), "w", 1, sys.stderr.encoding, sys.stderr.errors, closefd=False)
+
+
+def _flush(stream: TextIO) -> None:
+    """Let what a stream does not take go nowhere: Python would try again as it ends, and complain."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def _sentence(error: click.ClickException) -> str:
+    """Return what click has to say in one sentence, and where to read more in another."""
+    message = error.format_message()
+    cause = message if message.endswith(("?", ".")) else f"{message}."
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    command = context.command_path if context else "tracer"
+    return f"{cause[:1].lower()}{cause[1:]} `{command} --help` shows how it is called"
+
+
 def _say(sentence: str) -> None:
     from tracer.text import printable
 
-    click.echo(f"tracer: {printable(sentence)}", err=True)
+    with suppress(OSError):  # nobody listens any more
+        click.echo(f"tracer: {printable(sentence)}", err=True)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracer.cli.options import json_option, need_root
+from tracer.cli.options import json_option
+from tracer.privileges import require_privileges
 
 if TYPE_CHECKING:
     from tracer.scenario.load import LoadedScenario
@@ -28,7 +29,7 @@ def replay(scenario: str, recorded: bool, json_path: str | None) -> int:
 
     loaded = load(find(scenario))
     if not recorded:
-        need_root()
+        require_privileges()
     from tracer.report.console import out_and_err
     from tracer.report.replay import print_replay
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracer.cli.options import json_option, need_root, node_option
+from tracer.cli.options import json_option, node_option
+from tracer.privileges import require_privileges
 
 if TYPE_CHECKING:
     from tracer.packet import IpFamily
@@ -43,7 +44,7 @@ def trace(
     choose_port(chosen, port)
     if not 0 < timeout <= 3600:
         raise click.BadParameter("must be between 0 and 3600 seconds", param_hint="--timeout")
-    need_root()
+    require_privileges()
     from tracer.report.console import out_and_err
     from tracer.report.progress import progress
 
