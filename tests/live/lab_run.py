@@ -7,6 +7,7 @@ input to end; without so many pieces it stops when the lab stands. A Ctrl-C make
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from itertools import count
 from pathlib import Path
@@ -41,6 +42,8 @@ def stopping(work):
     return piece
 
 
+# A shell's background jobs, and so tests that run as one, ignore SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 lab.run_in = stopping(lab.run_in)
 lab.apply_step = stopping(lab.apply_step)
 try:

@@ -495,8 +495,9 @@ def test_ctrl_c_in_a_build_closes_all(stop):
     with stopped_build(stop) as (process, inums):
         assert len(inums) == 5
         process.send_signal(signal.SIGINT)
-        assert json.loads(process.stdout.readline()) == []
-        assert process.wait(10) == 0
+        still_held, _ = process.communicate(timeout=10)
+        assert json.loads(still_held) == []
+        assert process.returncode == 0
 
 
 def test_the_flagship_is_built_in_less_than_a_second():
