@@ -30,6 +30,7 @@ class Builder:
 
     requests: IO[bytes]
     packets: IO[bytes]
+    errors: IO[bytes]
 
     def complete(self, probe: Probe) -> Probe:
         """Return `probe` with its packet; raise CannotTraceError when scapy cannot be loaded."""
@@ -39,8 +40,12 @@ class Builder:
         except BrokenPipeError:
             packet = b""
         if not packet:
-            command = f"{sys.executable} -m tracer.probe.serve < /dev/null"
-            raise CannotTraceError("the process that makes probes with scapy has ended", f"See why: {command}")
+            said = self.errors.read().decode("utf-8", "replace").splitlines()
+            why = said[-1] if said else "it said nothing"
+            raise CannotTraceError(
+                f"the process that makes probes with scapy has ended ({why})",
+                "Install tracer together with what it needs: see README.md",
+            )
         return dataclasses.replace(probe, packet=bytes.fromhex(packet.decode()))
 
 
@@ -51,15 +56,15 @@ def start_builder() -> Iterator[Builder]:
         [sys.executable, "-m", "tracer.probe.serve"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         env=_environment(),
         bufsize=0,
         start_new_session=True,  # Ctrl-C is for us; this ends by its pipe
     )
-    if process.stdin is None or process.stdout is None:
-        raise AssertionError("both are pipes")
+    if process.stdin is None or process.stdout is None or process.stderr is None:
+        raise AssertionError("all are pipes")
     try:
-        yield Builder(process.stdin, process.stdout)
+        yield Builder(process.stdin, process.stdout, process.stderr)
     finally:
         try:
             process.communicate(timeout=_END_S)
