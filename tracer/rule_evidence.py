@@ -6,7 +6,7 @@ the time of the trace, under a lock and written down first (tracer.changes, trac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -54,22 +54,27 @@ class RuleEvidence:
         self._mark = mark
         self._listeners: list[Listener] = []
 
-    def listen(self, namespaces: Sequence[Netns], hooks: Sequence[HookFunction]) -> None:
-        """Set the mark and open the readers in each namespace that has tables. Raises CannotTraceError."""
+    def listen(
+        self, namespaces: Sequence[Netns], hooks: Sequence[HookFunction], texts: Mapping[int, RuleTexts]
+    ) -> None:
+        """Set the mark and open the readers in each namespace that has tables. Raises CannotTraceError.
+
+        `texts` has the rules of each namespace by its inode number.
+        """
         legacy = {netns.inum for netns in with_legacy_tables(namespaces, hooks)}
         filtered = {entry.netns for entry in hooks if entry.backend is not None}
         for netns in namespaces:
             if netns.label in filtered:
-                self._listeners.append(self._open(netns, netns.inum in legacy))
+                self._listeners.append(self._open(netns, netns.inum in legacy, texts[netns.inum]))
 
-    def _open(self, netns: Netns, has_legacy: bool) -> Listener:
+    def _open(self, netns: Netns, has_legacy: bool, texts: RuleTexts) -> Listener:
         mark = self._stack.enter_context(mark_flow(netns, self._mark))
         nft = self._stack.enter_context(open_nft_trace(netns, mark))
         legacy = None
         if has_legacy:
             legacy = self._stack.enter_context(open_legacy_trace(netns, mark))
             self._changes.set_sysctl(netns, _NF_LOG[self._mark.family], TRACE_LOGGER)
-        return Listener(netns, nft, legacy, RuleTexts(netns, "ip" if self._mark.family == 4 else "ip6"))
+        return Listener(netns, nft, legacy, texts)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -103,7 +108,7 @@ class RuleEvidence:
 
     def rulesets(self) -> tuple[RulesetSummary, ...]:
         """Return how much each backend holds in each namespace, and who wrote it."""
-        return tuple(summary for each in self._listeners for summary in each.texts.summaries())
+        return tuple(summary for each in self._listeners for summary in each.texts.summaries)
 
     def notes(self) -> tuple[str, ...]:
         """Return what people should know about the evidence, in sentences."""

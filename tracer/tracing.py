@@ -7,6 +7,7 @@ import platform
 import select
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -21,6 +22,7 @@ from tracer.endpoints.model import End, Endpoint, Protocol, ResolvedFlow
 from tracer.endpoints.resolve import resolve_flow
 from tracer.events import Event
 from tracer.netfilter.evidence.signature import ProbeMark
+from tracer.netfilter.rule_texts import read_texts
 from tracer.netns import Netns
 from tracer.netns_lock import lock_netns
 from tracer.packet import IpFamily
@@ -74,6 +76,8 @@ def trace_flow(request: TraceRequest, preparation: Preparation, tell: Tell) -> d
     )
     namespaces, devices = watched(flow, request.known)
     with ExitStack() as stack:
+        aside = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="aside"))
+        texts = aside.submit(read_texts, namespaces, flow.family)
         sockets = stack.enter_context(open_sockets(flow))
         tell("compiling the BPF programs")
         probe = preparation.builder.complete(probe_for(flow, new_token(), sockets.source_port))
@@ -84,13 +88,14 @@ def trace_flow(request: TraceRequest, preparation: Preparation, tell: Tell) -> d
         changes = stack.enter_context(Changes())
         mark = _probe_mark(probe)
         evidence = RuleEvidence(stack, changes, mark)
-        evidence.listen(namespaces, hooks)
+        evidence.listen(namespaces, hooks, texts.result())
         capture = LiveCapture(programs, Watch(mark, probe.source_port, namespaces, devices), hooks)
         stack.callback(capture.close)
         tell("waiting for the answer")
         events = _observe(capture, evidence, sockets, probe, request.timeout_s)
         lost = capture.lost() + evidence.lost()
-    events += evidence.events()
+        aside.submit(capture.close)  # the kernel takes as long to detach the programs as we to look rules up
+        events += evidence.events()
     seen = document.Capture(
         netfilter=capture.netfilter,
         veth=capture.veth,

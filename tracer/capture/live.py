@@ -108,10 +108,9 @@ class LiveCapture:
         return self._programs.lost() - self._lost_before
 
     def close(self) -> None:
-        """Detach every program by closing its link."""
-        for descriptor in self._links:
-            os.close(descriptor)
-        self._links.clear()
+        """Detach every program by closing its link; two threads may do so at once."""
+        while self._links:
+            os.close(self._links.pop())
 
     def _event(self, raw: layout.RawEvent) -> Event:
         netns = self._labels.get(raw.netns, f"netns:[{raw.netns}]")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from tracer.document import RulesetSummary
 from tracer.netfilter.evidence.rules import ChainEnd, NftPlace
@@ -19,10 +20,12 @@ class RuleTexts:
     """The rules of one namespace; the legacy tables are as they were when this was made."""
 
     def __init__(self, netns: Netns, family: IpFamily) -> None:
-        """Read the legacy tables of `family`; nf_tables is read chain by chain, as its rules are asked for."""
-        self._netns = netns
+        """Read the legacy tables of `family`, and what tables there are; rules are rendered as they are asked for."""
         self._legacy: dict[str, LegacyTable] = run_in(netns, lambda: dict(_legacy_tables(family)))
         self._nft = NftTexts(netns)
+        legacy = tuple(_summary(netns.label, table) for table in self._legacy.values())
+        self.summaries = legacy + run_in(netns, lambda: summarize(netns.label))
+        """How much each table holds, and who wrote it."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -41,10 +44,10 @@ class RuleTexts:
         backend, rule = self._nft.look_up(family, table, chain, handle)
         return NftPlace(backend, self._nft.hook_of(family, table, chain), rule)
 
-    def summaries(self) -> tuple[RulesetSummary, ...]:
-        """Return how much each table holds, and who wrote it."""
-        legacy = tuple(_summary(self._netns.label, table) for table in self._legacy.values())
-        return legacy + run_in(self._netns, lambda: summarize(self._netns.label))
+
+def read_texts(namespaces: Iterable[Netns], version: Literal[4, 6]) -> dict[int, RuleTexts]:
+    """Return the rules of each namespace for an IP version, by the namespace's inode number."""
+    return {netns.inum: RuleTexts(netns, "ip" if version == 4 else "ip6") for netns in namespaces}
 
 
 def _summary(netns: str, table: LegacyTable) -> RulesetSummary:
