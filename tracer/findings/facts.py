@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from tracer.document import Culprit, RulesetSummary, Verdict
 from tracer.events import Leg
+from tracer.netfilter.owners import known_owners
 from tracer.verdict import Evidence, reason_word
 
 Facts: TypeAlias = Mapping[str, str]
@@ -34,8 +36,22 @@ def _of_culprit(culprit: Culprit) -> dict[str, str]:
     facts["owner"] = "" if facts["owner"] == "unknown" else facts["owner"]
     facts["reason"] = reason_word(culprit.reason) if culprit.reason else ""
     facts["function"] = facts["function"].partition("+")[0]
-    facts["save"] = "ip6tables" if culprit.family == "ip6" else "iptables"
+    facts["program"] = _program(culprit)
+    facts["signs"] = _signs(facts["owner"])
     return facts
+
+
+def _program(culprit: Culprit) -> str:
+    """Return the program of the culprit's backend and family (iptables-legacy(8), iptables-nft(8)), or nft."""
+    if culprit.backend not in ("iptables-legacy", "iptables-nft"):
+        return "nft"
+    return culprit.backend.replace("iptables", "ip6tables") if culprit.family == "ip6" else culprit.backend
+
+
+def _signs(owner: str) -> str:
+    """Return grep's options for the lines of iptables-save that an owner wrote."""
+    known = known_owners().get(owner)
+    return " ".join(f"-e {shlex.quote(sign)}" for sign in (*known.chains, *known.comments)) if known else ""
 
 
 def _of_other_backends(culprit: Culprit, evidence: Evidence, rulesets: Sequence[RulesetSummary]) -> dict[str, str]:
