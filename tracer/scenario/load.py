@@ -47,8 +47,11 @@ def find(spec: str) -> Path:
     folder = path.parent if path.name == FILE else path
     candidates = [folder] if "/" in spec else [folder, resources.folder("scenarios") / spec]
     for candidate in candidates:
-        if (candidate / FILE).is_file():
-            return candidate
+        try:
+            if (candidate / FILE).is_file():
+                return candidate
+        except OSError as error:
+            raise UsageError(f"cannot read {candidate} ({error.strerror})", "Give the folder of a scenario") from error
     raise UsageError(
         f"there is no scenario {spec!r}", f"Give a folder with a {FILE}, or one of: {', '.join(available())}"
     )
