@@ -4,6 +4,17 @@
 #include "probe.h"
 #include "follow.h"
 
+/* Where its device is now: a packet that went through a veth may end where nobody watches. */
+static __always_inline u32 last_netns(u64 skb, u32 seen_in)
+{
+    u64 device = 0;
+    u32 netns;
+
+    READ(device, skb + OFF_SKB_DEV);
+    netns = device ? device_netns(device) : 0;
+    return netns ? netns : seen_in;
+}
+
 int freed(struct bpf_raw_tracepoint_args *ctx)
 {
     struct probe *probe = the_probe();
@@ -20,7 +31,7 @@ int freed(struct bpf_raw_tracepoint_args *ctx)
     if (!event)
         return 0;
     slot &= FOLLOWED - 1;
-    event->netns = probe->at_netns[slot];
+    event->netns = last_netns(skb, probe->at_netns[slot]);
     event->hook = probe->at_hook[slot];
     event->nth = probe->at_nth[slot];
     write_symbol(event->function, ctx->args[1]);
