@@ -1,13 +1,12 @@
 /*
  * What runs at each netfilter hook, in the order of execution: struct net, nf.hooks_ipv4 and hooks_ipv6.
  *
- * User space runs these by hand from a thread inside the namespace; they are attached to nothing. The array is laid
+ * User space runs this by hand from a thread inside the namespace, once a function; it is attached to nothing. The array is laid
  * out in include/linux/netfilter.h: the entries { hook, priv }, then as many pointers to nf_hook_ops.
  */
 #include "kernel_types.h"
 #include "symbol.h"
 
-#define ENTRIES 32
 #define NAME 64
 
 struct hook_function {
@@ -63,30 +62,22 @@ static __always_inline u64 entries_of(u8 ipv6, u8 hook)
     return entries;
 }
 
-static __always_inline void read_entries(u64 entries, u8 ipv6, u8 hook, u8 nat)
-{
-    u16 count = 0;
-
-    if (!entries)
-        return;
-    READ(count, entries);
-    for (u16 order = 0; order < ENTRIES && order < count; order++)
-        read_function(entries, order, count, ipv6, hook, nat);
-}
-
-/* args: is it IPv6, the hook's number, 0; or, for what the NAT function at `order` runs, order + 1 */
+/* args: is it IPv6, the hook's number, 0 or one more than the order of a NAT function to look into, and the order */
 int read_hook(struct bpf_raw_tracepoint_args *ctx)
 {
     u8 ipv6 = ctx->args[0], hook = ctx->args[1];
-    u64 nat = ctx->args[2], entries = entries_of(ipv6, hook), priv = 0, inner = 0;
+    u64 nat = ctx->args[2], order = ctx->args[3], entries = entries_of(ipv6, hook), priv = 0;
+    u16 count = 0;
 
-    if (!nat) {
-        read_entries(entries, ipv6, hook, 0);
-        return 0;
+    if (nat) {
+        /* struct nf_nat_lookup_hook_priv starts with the entries (net/netfilter/nf_nat_core.c) */
+        READ(priv, entries + OFF_ENTRIES_HOOKS + 16 * (nat - 1) + 8);
+        READ(entries, priv);
     }
-    /* struct nf_nat_lookup_hook_priv starts with the entries (net/netfilter/nf_nat_core.c) */
-    READ(priv, entries + OFF_ENTRIES_HOOKS + 16 * (nat - 1) + 8);
-    READ(inner, priv);
-    read_entries(inner, ipv6, hook, 1);
+    if (!entries)
+        return 0;
+    READ(count, entries);
+    if (order < count)
+        read_function(entries, order, count, ipv6, hook, nat != 0);
     return 0;
 }

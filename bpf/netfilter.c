@@ -6,9 +6,10 @@
 
 #define NF_ACCEPT 1
 
-static __always_inline int see_at_hook(struct probe *probe, int slot, u64 skb, void *state)
+static __always_inline int see_at_hook(struct bpf_nf_ctx *ctx, struct probe *probe, int slot, u64 skb)
 {
     struct event *event = see(probe, slot, skb, KIND_HOOK);
+    u64 state = 0, net = 0, in = 0, out = 0;
     u32 netns;
 
     if (!event)
@@ -16,10 +17,15 @@ static __always_inline int see_at_hook(struct probe *probe, int slot, u64 skb, v
     if (slot == NOT_FOLLOWED)
         slot = follow(probe, skb);
     slot &= FOLLOWED - 1;
-    netns = netns_number(FIELD(u64, state, OFF_STATE_NET));
-    event->hook = FIELD(u8, state, OFF_STATE_HOOK);
-    event->device_in = device_index(FIELD(u64, state, OFF_STATE_IN));
-    event->device_out = device_index(FIELD(u64, state, OFF_STATE_OUT));
+    /* ctx->state, with a helper: the verifier looks a context member's type up among all of BTF's, for 10 ms. */
+    READ(state, (u64)ctx + __builtin_offsetof(struct bpf_nf_ctx, state));
+    READ(net, state + OFF_STATE_NET);
+    READ(in, state + OFF_STATE_IN);
+    READ(out, state + OFF_STATE_OUT);
+    READ(event->hook, state + OFF_STATE_HOOK);
+    netns = netns_number(net);
+    event->device_in = device_index(in);
+    event->device_out = device_index(out);
     event->netns = netns;
     if (probe->at_hook[slot] == event->hook && probe->at_netns[slot] == netns)
         probe->at_nth[slot]++;
@@ -36,7 +42,7 @@ static __always_inline int see_at_hook(struct probe *probe, int slot, u64 skb, v
 int netfilter_entry(struct bpf_nf_ctx *ctx)
 {
     struct probe *probe = the_probe();
-    void *skb = known(ctx->skb), *state = known((void *)ctx->state);
+    void *skb = known(ctx->skb);
     u8 headers[HEADERS_BYTES];
     u64 start;
     int slot;
@@ -50,14 +56,14 @@ int netfilter_entry(struct bpf_nf_ctx *ctx)
         if (!is_plausible(probe, headers))
             return NF_ACCEPT;
     }
-    return see_at_hook(probe, slot, (u64)skb, state);
+    return see_at_hook(ctx, probe, slot, (u64)skb);
 }
 
 /* Everywhere else: compare its address with those that are followed. */
 int netfilter_passage(struct bpf_nf_ctx *ctx)
 {
     struct probe *probe = the_probe();
-    void *skb = known(ctx->skb), *state = known((void *)ctx->state);
+    void *skb = known(ctx->skb);
     int slot;
 
     if (!probe)
@@ -65,5 +71,5 @@ int netfilter_passage(struct bpf_nf_ctx *ctx)
     slot = followed_slot(probe, (u64)skb);
     if (slot == NOT_FOLLOWED)
         return NF_ACCEPT;
-    return see_at_hook(probe, slot, (u64)skb, state);
+    return see_at_hook(ctx, probe, slot, (u64)skb);
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
 
 from tracer.capture.bpf_syscall import run_raw_tracepoint_program
 from tracer.capture.layout import RawHookFunction
@@ -31,15 +31,23 @@ def read_hooks(programs: Programs, namespaces: Iterable[Netns]) -> tuple[HookFun
 
 
 def _read(programs: Programs) -> list[RawHookFunction]:
-    program = programs.raw_tracepoint("read_hook")
+    functions: list[RawHookFunction] = []
     for ipv6 in (0, 1):
         for hook in range(len(HOOKS)):
-            run_raw_tracepoint_program(program, ipv6, hook, 0)
-    functions = programs.hook_functions()
-    for entry in functions:
-        if is_nat(entry.function):
-            run_raw_tracepoint_program(program, entry.ipv6, entry.hook, entry.order + 1)
-    return functions + programs.hook_functions()
+            functions += _entries(programs, ipv6, hook, 0)
+    nat = [entry for entry in functions if is_nat(entry.function)]
+    return functions + [inner for entry in nat for inner in _entries(programs, entry.ipv6, entry.hook, entry.order + 1)]
+
+
+def _entries(programs: Programs, ipv6: int, hook: int, nat: int) -> Iterator[RawHookFunction]:
+    """Yield the functions of one hook, or of its NAT function at order `nat` - 1."""
+    program = programs.raw_tracepoint("read_hook")
+    for order in itertools.count():
+        run_raw_tracepoint_program(program, ipv6, hook, nat, order)
+        found = programs.hook_functions()
+        if not found:
+            return
+        yield from found
 
 
 def ordered(label: str, raw: Sequence[RawHookFunction]) -> Iterator[HookFunction]:
@@ -49,7 +57,7 @@ def ordered(label: str, raw: Sequence[RawHookFunction]) -> Iterator[HookFunction
         return entry.ipv6, entry.hook
 
     nested = [entry for entry in raw if entry.nat]
-    for _, here in groupby((entry for entry in raw if not entry.nat), key=place):
+    for _, here in itertools.groupby((entry for entry in raw if not entry.nat), key=place):
         sequence: list[RawHookFunction] = []
         for entry in here:
             sequence.append(entry)
