@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from tracer.document import Capture, Flow, HookFunction, Host, RulesetSummary, TraceDocument
 from tracer.events import Event
+from tracer.evidence import Evidence
 from tracer.findings.find import find
 from tracer.journey import build_legs
-from tracer.verdict import Evidence, judge
+from tracer.verdict import judge
 
 
 def conclude(

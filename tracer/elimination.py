@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracer.capture.priorities import link_priorities
-from tracer.document import HookFunction, Hop
-from tracer.events import Event, FreedEvent, HookEvent
+from tracer.capture.priorities import OUR_FUNCTION, link_priorities
+from tracer.document import Decision, HookFunction, Hop
+from tracer.events import Event, FreedEvent, HookEvent, Leg
+from tracer.evidence import Evidence
+from tracer.netfilter.hooks import is_nft_chain
 
 _LET_PASS = ("accept", "return", "continue")
 
@@ -40,15 +42,38 @@ def find_gap(freed: FreedEvent, events: Sequence[Event], hooks: Sequence[HookFun
     return Gap(last.netns, last.hook, last.priority, below, inside)
 
 
-def suspects(gap: Gap, hops: Sequence[Hop]) -> tuple[HookFunction, ...]:
-    """Return the functions of a gap that did not report that they let the packet pass."""
+def suspects(gap: Gap, freed: FreedEvent, hops: Sequence[Hop]) -> tuple[HookFunction, ...]:
+    """Return the functions of a gap that did not report that they let the packet pass.
+
+    Where nf_tables frees what it drops, no other function comes into question. BPF links do so only if nothing else
+    does: there are other traces' links far more often than filters made of them.
+    """
     decisions = [
         decision for hop in hops if (hop.netns, hop.place) == (gap.netns, gap.hook) for decision in hop.decisions
     ]
     cleared = {(each.backend, each.table, each.chain) for each in decisions if each.verdict in _LET_PASS}
     by_table = {(each.backend, each.table) for each in decisions if each.verdict == "accept"}
-    return tuple(
+    left = [
         entry
         for entry in gap.functions
         if (entry.backend, entry.table, entry.chain) not in cleared and (entry.backend, entry.table) not in by_table
-    )
+    ]
+    if is_nft_chain(freed.function):
+        left = [entry for entry in left if is_nft_chain(entry.function)]
+    return tuple([entry for entry in left if entry.function != OUR_FUNCTION] or left)
+
+
+def is_behind(evidence: Evidence, leg: Leg, hop: Hop, decision: Decision) -> bool:
+    """Tell whether the packet was seen at its hook behind the base chain that a decision belongs to."""
+    chains = [
+        entry.priority
+        for entry in evidence.hooks
+        if (entry.netns, entry.hook, entry.backend, entry.table)
+        == (hop.netns, hop.place, decision.backend, decision.table)
+    ]
+    passed = [
+        event.priority
+        for event in evidence.events
+        if isinstance(event, HookEvent) and (event.leg, event.netns, event.hook) == (leg, hop.netns, hop.place)
+    ]
+    return bool(chains and passed) and max(passed) > max(chains)

@@ -24,9 +24,7 @@ def build_legs(events: Sequence[Event], hooks: Sequence[HookFunction]) -> tuple[
 
 def _hops(events: Sequence[Event], hooks: Sequence[HookFunction]) -> tuple[Hop, ...]:
     rules = [event for event in events if isinstance(event, RuleEvent)]
-    packets = sorted(
-        (event for event in events if not isinstance(event, RuleEvent)), key=lambda event: (event.at_ns, _rank(event))
-    )
+    packets = sorted(_packets(events), key=lambda event: (event.at_ns, _rank(event)))
     hops: list[Hop] = []
     decided: set[tuple[str, str]] = set()
     for (netns, place, _), group in groupby(packets, key=_spot):
@@ -36,6 +34,26 @@ def _hops(events: Sequence[Event], hooks: Sequence[HookFunction]) -> tuple[Hop, 
             here = [rule for rule in rules if (rule.netns, rule.hook) == (netns, place)]
         hops.append(_hop(place, list(group), in_order(here, hooks)))
     return tuple(hops)
+
+
+def _packets(events: Sequence[Event]) -> list[PacketEvent]:
+    """Return what was seen of the packet itself.
+
+    A raw socket receives a copy (net/ipv4/raw.c, raw_v4_input): where it has, that the kernel then frees what nobody
+    else wants is no news of the packet.
+    """
+    packets = [event for event in events if not isinstance(event, RuleEvent)]
+    received = [event.netns for event in packets if isinstance(event, SocketEvent) and event.action == "received"]
+    arrivals = [
+        event.at_ns
+        for event in packets
+        if isinstance(event, HookEvent) and event.hook == "INPUT" and event.netns in received
+    ]
+    return [
+        event
+        for event in packets
+        if not (isinstance(event, FreedEvent) and event.netns in received and arrivals and event.at_ns > max(arrivals))
+    ]
 
 
 def _rank(event: PacketEvent) -> int:
@@ -88,7 +106,9 @@ def _device(event: PacketEvent) -> str | None:
     if isinstance(event, DeviceEvent):
         return event.device
     if isinstance(event, HookEvent):
-        return event.device_in or event.device_out or None
+        leaving = event.hook in ("OUTPUT", "POSTROUTING")
+        devices = (event.device_out, event.device_in) if leaving else (event.device_in, event.device_out)
+        return devices[0] or devices[1] or None
     return None
 
 

@@ -21,7 +21,8 @@ ICMPV6 = socket.IPPROTO_ICMPV6
 
 TCP_SYN, TCP_RST, TCP_ACK = 0x02, 0x04, 0x10
 
-ICMP_ERRORS = {ICMP: frozenset({3, 4, 5, 11, 12}), ICMPV6: frozenset({1, 2, 3, 4})}
+# Redirects (5) and source quenches (4) only advise: what they speak of goes on.
+ICMP_ERRORS = {ICMP: frozenset({3, 11, 12}), ICMPV6: frozenset({1, 2, 3, 4})}
 ECHO_REQUEST = {ICMP: 8, ICMPV6: 128}
 ECHO_REPLY = {ICMP: 0, ICMPV6: 129}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tracer.events import DeviceEvent, Event, HookEvent, Leg, SocketEvent
-from tracer.verdict import last_freed
+from tracer.freed import end_of, is_misdirected
 
 GRACE_NS = 5_000_000  # a copy of the packet may live on; it would be seen again within microseconds
+MISDIRECTED_GRACE_NS = 500_000_000  # the others that a bridge flooded may be on slower ways
 
 
 def settled_at(events: Sequence[Event]) -> int | None:
@@ -16,10 +17,10 @@ def settled_at(events: Sequence[Event]) -> int | None:
         if isinstance(event, SocketEvent) and event.action != "sent":
             return event.at_ns
     leg: Leg = "reply" if any(_is_sighting(event, "reply") for event in events) else "request"
-    freed = last_freed(events, leg)
+    freed = end_of(events, leg)
     if freed is None or any(_is_sighting(event, leg) and event.at_ns > freed.at_ns for event in events):
         return None
-    return freed.at_ns + GRACE_NS
+    return freed.at_ns + (MISDIRECTED_GRACE_NS if is_misdirected(freed) else GRACE_NS)
 
 
 def _is_sighting(event: Event, leg: Leg) -> bool:

@@ -5,6 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tracer.document import Culprit, HookFunction, Hop
+from tracer.packet import ICMP, ICMPV6, TCP, Header
+
+# RFC 792 and RFC 1812 (5.2.7.1), RFC 4443 and IANA's registry of ICMPv6 codes.
+_ICMP_ERRORS = {
+    (ICMP, 3, 0): "ICMP network unreachable",
+    (ICMP, 3, 1): "ICMP host unreachable",
+    (ICMP, 3, 2): "ICMP protocol unreachable",
+    (ICMP, 3, 3): "ICMP port unreachable",
+    (ICMP, 3, 4): "ICMP fragmentation needed",
+    (ICMP, 3, 9): "ICMP network administratively prohibited",
+    (ICMP, 3, 10): "ICMP host administratively prohibited",
+    (ICMP, 3, 13): "ICMP communication administratively prohibited",
+    (ICMP, 11, 0): "ICMP time exceeded",
+    (ICMP, 12, 0): "ICMP parameter problem",
+    (ICMPV6, 1, 0): "ICMPv6 no route",
+    (ICMPV6, 1, 1): "ICMPv6 administratively prohibited",
+    (ICMPV6, 1, 3): "ICMPv6 address unreachable",
+    (ICMPV6, 1, 4): "ICMPv6 port unreachable",
+    (ICMPV6, 1, 5): "ICMPv6 source address failed policy",
+    (ICMPV6, 1, 6): "ICMPv6 reject route",
+    (ICMPV6, 2, 0): "ICMPv6 packet too big",
+    (ICMPV6, 3, 0): "ICMPv6 hop limit exceeded",
+}
+
+
+def refusal_words(header: Header) -> str:
+    """Return what an answer that is no reply says: `a TCP reset`, `ICMP port unreachable`."""
+    if header.protocol == TCP:
+        return "a TCP reset"
+    unknown = f"{'ICMPv6' if header.protocol == ICMPV6 else 'ICMP'} type {header.icmp_type} code {header.icmp_code}"
+    return _ICMP_ERRORS.get((header.protocol, header.icmp_type or 0, header.icmp_code or 0), unknown)
 
 
 def rule_words(culprit: Culprit) -> str:

@@ -66,9 +66,9 @@ def forwarding_lab() -> Iterator[Lab]:
     with anonymous("client") as client, anonymous("node") as node, anonymous("server") as server:
         lab = Lab(client, node, server)
         for netns in (client, node, server):
-            run_in(netns, _prepare)
+            run_in(netns, prepare)
         for number, netns in enumerate((client, server), 1):
-            _connect(node, netns, number)
+            connect(node, netns, number)
         yield lab
 
 
@@ -77,7 +77,7 @@ def bridged_lab() -> Iterator[Lab]:
     """Make a client (10.1.0.2, fd01::2) and a server (.3, ::3) on a bridge of the node (.1, ::1), which filters it."""
     with anonymous("client") as client, anonymous("node") as node, anonymous("server") as server:
         for netns in (client, node, server):
-            run_in(netns, _prepare)
+            run_in(netns, prepare)
         run_in(node, _add_bridge)
         for host, netns in ((2, client), (3, server)):
             descriptor = os.open(netns.path, os.O_RDONLY)
@@ -98,14 +98,16 @@ def run(netns: Netns, *command: str, stdin: str = "") -> str:
     return done.stdout
 
 
-def _prepare() -> None:
+def prepare() -> None:
+    """Give the calling thread's namespace the settings that the labs depend on, and its loopback device."""
     for name, value in SYSCTLS.items():
         (Path("/proc/sys") / name).write_text(value)
     with IPRoute() as route:
         route.link("set", index=1, state="up")
 
 
-def _connect(node: Netns, end: Netns, number: int) -> None:
+def connect(node: Netns, end: Netns, number: int) -> None:
+    """Link the node's vethN, 10.N.0.1 and fd0N::1, with eth0 of `end`, 10.N.0.2 and fd0N::2, which routes by it."""
     descriptor = os.open(end.path, os.O_RDONLY)
     try:
         run_in(node, lambda: _add_link(f"veth{number}", number, descriptor))

@@ -8,8 +8,9 @@ from typing import TypeAlias
 
 from tracer.document import Culprit, RulesetSummary, Verdict
 from tracer.events import Leg
+from tracer.evidence import Evidence
+from tracer.freed import reason_word
 from tracer.netfilter.owners import known_owners
-from tracer.verdict import Evidence, reason_word
 
 Facts: TypeAlias = Mapping[str, str]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from tracer.document import Finding, RulesetSummary, Verdict
+from tracer.evidence import Evidence
 from tracer.findings.facts import Facts, gather
-from tracer.verdict import Evidence
 
 _KNOWN = Path(__file__).with_name("findings.yaml")
 
