@@ -11,6 +11,7 @@ from itertools import groupby
 from tracer.document import Addresses, Decision, HookFunction, Hop, LegTrace
 from tracer.events import DeviceEvent, Event, FreedEvent, HookEvent, Leg, RuleEvent, SocketEvent
 from tracer.packet import endpoint_text, parse_packet
+from tracer.rule_order import in_order
 
 PacketEvent = DeviceEvent | HookEvent | FreedEvent | SocketEvent
 
@@ -33,7 +34,33 @@ def _hops(events: Sequence[Event], hooks: Sequence[HookFunction]) -> tuple[Hop, 
             decided.add((netns, place))
             here = [rule for rule in rules if (rule.netns, rule.hook) == (netns, place)]
         hops.append(_hop(place, list(group), in_order(here, hooks)))
+    unseen = [rule for rule in rules if (rule.netns, rule.hook) not in decided]
+    for spot in dict.fromkeys(map(_rule_spot, unseen)):
+        _add_unseen(hops, *spot, in_order([rule for rule in unseen if _rule_spot(rule) == spot], hooks))
     return tuple(hops)
+
+
+def _rule_spot(rule: RuleEvent) -> tuple[str, str]:
+    return rule.netns, rule.hook or f"{rule.family} hook"
+
+
+def _add_unseen(hops: list[Hop], netns: str, place: str, rules: Sequence[RuleEvent]) -> None:
+    """Add a hop for rules that spoke where the packet was not seen: at a hook without our links, or an event was lost.
+
+    The time of such an event says only when it was read, so the hop comes last in its namespace, before the end there.
+    """
+    passed = [number for number, hop in enumerate(hops, 1) if hop.netns == netns and not _is_end(hop)]
+    ends = [number for number, hop in enumerate(hops) if _is_end(hop)]
+    number = max(passed, default=min(ends, default=len(hops)))
+    at_ns = hops[number - 1].at_ns if number else rules[0].at_ns
+    packet = next((rule.packet for rule in rules if rule.packet), b"")
+    there = _addresses(packet)
+    decisions = tuple(map(_decision, rules))
+    hops.insert(number, Hop(at_ns, netns, place, None, there.address_from, there.address_to, decisions))
+
+
+def _is_end(hop: Hop) -> bool:
+    return hop.place == "freed" or hop.detail == "received"
 
 
 def _packets(events: Sequence[Event]) -> list[PacketEvent]:
@@ -132,33 +159,3 @@ def _decision(event: RuleEvent) -> Decision:
         verdict=event.verdict,
         owner=event.owner,
     )
-
-
-def in_order(rules: Sequence[RuleEvent], hooks: Sequence[HookFunction]) -> list[RuleEvent]:
-    """Sort one hook's rule events by the true order of their tables and base chains.
-
-    The two backends report on sockets of their own, so the time at which an event was read does not order them. A
-    rule in a chain that is no base chain belongs to the base chain that its backend and table entered last.
-    """
-    places: list[tuple[int, int]] = []
-    current: dict[tuple[str, str], int] = {}
-    for number, rule in enumerate(rules):
-        key = rule.backend, rule.table
-        base = _order_of_base_chain(rule, hooks)
-        current[key] = base if base is not None else current.get(key, 0)
-        places.append((current[key], number))
-    return [rules[number] for _, number in sorted(places)]
-
-
-def _order_of_base_chain(rule: RuleEvent, hooks: Sequence[HookFunction]) -> int | None:
-    family = "ipv4" if rule.packet[:1] and rule.packet[0] >> 4 == 4 else None
-    for entry in hooks:
-        same = (entry.netns, entry.hook, entry.backend, entry.table) == (
-            rule.netns,
-            rule.hook,
-            rule.backend,
-            rule.table,
-        )
-        if same and entry.chain == rule.chain and (family is None or entry.family == family):
-            return entry.order
-    return None
