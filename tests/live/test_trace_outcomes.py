@@ -21,6 +21,7 @@ from trace_lab import (
     places,
     set_sysctl,
     silent_socket,
+    transport,
 )
 
 SILENT = 5001
@@ -79,7 +80,7 @@ def test_rejected_by_a_rule(trace, traced_lab, backend, protocol, family, reject
     load(
         traced_lab.node,
         backend,
-        f"-A FORWARD -p {_transport(protocol, family)} -j REJECT --reject-with {reject}",
+        f"-A FORWARD -p {transport(protocol, family)} -j REJECT --reject-with {reject}",
         family=family,
     )
     document = trace("client", "server", protocol, family=family)
@@ -176,9 +177,3 @@ def test_a_drop_on_the_senders_own_output_loses_the_request(trace, traced_lab, b
     assert culprit.rule == "-A OUTPUT -p udp -j DROP"
     assert places(document, "request") == ["client socket", "client OUTPUT", "client freed"]
     assert hop(document, "request", "client socket").detail.startswith("refused EPERM")
-
-
-def _transport(protocol, family):
-    if protocol == "icmp":
-        return "icmp" if family == 4 else "ipv6-icmp"
-    return "udp" if protocol == "dns" else protocol

@@ -134,6 +134,11 @@ def load_native(netns: Netns, hook: str, *rules: str, policy: str = "accept", ki
     load_rules(netns, ("nftables", "inet"), text, "the test")
 
 
+def transport(protocol: Protocol, family: IpFamily) -> str:
+    """Return what iptables calls the IP protocol that a probe of `protocol` is."""
+    return {"icmp": ICMP[family], "dns": "udp"}.get(protocol, protocol)
+
+
 def set_sysctl(netns: Netns, name: str, value: int) -> None:
     """Set a sysctl of a namespace."""
     run_in(netns, lambda: sysctl.write(name, str(value)))
