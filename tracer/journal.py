@@ -94,11 +94,15 @@ def read_journal(path: Path) -> Journal:
 
 
 def journals(folder: Path) -> list[Path]:
-    """Return the journals in `folder`, none if there is no folder."""
+    """Return the journals in `folder`, none if there is no folder; raise CannotTraceError when we may not look."""
     try:
         return sorted(path for path in folder.iterdir() if path.name.endswith((SUFFIX, SUFFIX + NEW_SUFFIX)))
     except FileNotFoundError:
         return []
+    except PermissionError as error:
+        raise CannotTraceError(
+            f"not allowed to look into {folder}, where runs write down what they set", "Run as root"
+        ) from error
 
 
 def undo_dead(folder: Path = RUN_FOLDER) -> list[Undone]:
@@ -106,6 +110,17 @@ def undo_dead(folder: Path = RUN_FOLDER) -> list[Undone]:
     undone = [one for path in journals(folder) for one in undo_journal(path)]
     remove_folder(folder)
     return undone
+
+
+def left_behind(folder: Path = RUN_FOLDER) -> list[Setting]:
+    """Return what killed runs have set and `undo_dead` would undo; nothing is changed."""
+    settings: list[Setting] = []
+    for path in journals(folder):
+        with _lock_unowned(path, wait=False) as locked:
+            if locked and not path.name.endswith(NEW_SUFFIX):
+                journal = read_journal(path)
+                settings += journal.settings if journal.boot == _boot_id() else ()
+    return settings
 
 
 def undo_journal(path: Path, *, wait: bool = False) -> list[Undone]:

@@ -23,7 +23,7 @@ from tracer.netfilter.evidence.signature import ProbeMark
 from tracer.netfilter.rule_texts import RuleTexts
 from tracer.netns import Netns
 
-_NF_LOG = {4: "net.netfilter.nf_log.2", 6: "net.netfilter.nf_log.10"}  # NFPROTO_IPV4, NFPROTO_IPV6
+NF_LOG = {4: "net.netfilter.nf_log.2", 6: "net.netfilter.nf_log.10"}  # NFPROTO_IPV4, NFPROTO_IPV6
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class RuleEvidence:
         legacy = None
         if has_legacy:
             legacy = self._stack.enter_context(open_legacy_trace(netns, mark))
-            self._changes.set_sysctl(netns, _NF_LOG[self._mark.family], TRACE_LOGGER)
+            self._changes.set_sysctl(netns, NF_LOG[self._mark.family], TRACE_LOGGER)
         return Listener(netns, nft, legacy, texts)
 
     @property

@@ -64,9 +64,24 @@ def source_text(*names: str) -> str:
     return "".join(expand(name) for name in names)
 
 
+def import_bcc() -> Any:  # noqa: ANN401
+    """Return the module bcc; raise CannotTraceError where there is none that works."""
+    try:
+        import bcc
+
+        bcc.BPF  # noqa: B018  (PyPI has another module of this name)
+    except (ImportError, OSError, AttributeError) as error:  # OSError: the module is there, and its library is not
+        raise CannotTraceError(
+            f"the Python module bcc cannot be loaded ({error})",
+            "Install python3-bpfcc, and run tracer in an environment of the distribution's own Python that sees it"
+            " (python3 -m venv --system-site-packages)",
+        ) from error
+    return bcc
+
+
 def compile_programs(*names: str) -> Any:  # noqa: ANN401  (bcc has no types)
     """Compile the named files of `bpf/` into one BCC module; raise CannotTraceError when that is impossible."""
-    bpf = _bcc()
+    bpf = import_bcc().BPF
     flags = ["-Wno-everything", *(f"-D{name}={btf.offset(*place)}" for name, place in OFFSETS.items())]
     text = source_text(*names).encode()
     os.environ["BCC_KERNEL_SOURCE"] = str(resources.folder("bpf") / "kernel")
@@ -100,18 +115,6 @@ def load_program(module: Any, name: str, program_type: int, attach_type: int = -
                 f"the kernel refuses the BPF program {name} ({stderr.reason(said()) or error})",
                 "`tracer doctor` says what this kernel allows",
             ) from error
-
-
-def _bcc() -> Any:  # noqa: ANN401
-    try:
-        from bcc import BPF
-    except (ImportError, OSError) as error:  # OSError: the module is there, and its library is not
-        raise CannotTraceError(
-            f"the Python module bcc cannot be loaded ({error})",
-            "Install python3-bpfcc, and run tracer in an environment of the distribution's own Python that sees it"
-            " (python3 -m venv --system-site-packages)",
-        ) from error
-    return BPF
 
 
 def _not_made(why: str) -> CannotTraceError:
