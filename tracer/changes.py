@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import select
 import subprocess
 import sys
@@ -74,7 +73,7 @@ class Changes:
     def __init__(self, folder: Path = RUN_FOLDER) -> None:
         """Do nothing yet: the journal (in `folder`) and the watchdog come with the first change."""
         self.notes: list[str] = []
-        self._journal = folder.absolute() / f"{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+        self._journal = folder.absolute() / f"{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
         self._journal_lock: int | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._settings: list[Setting] = []

@@ -16,17 +16,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preparation:
-    """The compiled BPF programs, once they are there, and the builder of probes; good for any number of traces."""
+    """What any number of traces in turn share.
+
+    The BPF programs, once they are compiled; the builder of probes; and a thread for what goes on aside, in the order
+    in which it is submitted, and is done when the context ends.
+    """
 
     programs: Future[Programs]
     builder: Builder
+    aside: ThreadPoolExecutor
 
 
 @contextmanager
 def preparing() -> Iterator[Preparation]:
     """Compile the BPF programs and load scapy, side by side with what the caller does in the context."""
-    with start_builder() as builder, ThreadPoolExecutor(1, thread_name_prefix="compile") as pool:
-        yield Preparation(pool.submit(_load_programs), builder)
+    with start_builder() as builder, ThreadPoolExecutor(1) as compiler, ThreadPoolExecutor(1) as aside:
+        yield Preparation(compiler.submit(_load_programs), builder, aside)
 
 
 def _load_programs() -> Programs:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
 import select
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -60,7 +58,8 @@ def trace_flow(request: TraceRequest, preparation: Preparation, tell: Tell) -> d
     """Send one probe and return what became of it; `tell` hears in a few words what is being waited for.
 
     Raises UsageError for a flow that makes no sense, and CannotTraceError when this machine cannot trace it.
-    Everything that was set is undone when this returns, also by an exception.
+    Everything that was set is undone when this returns, also by an exception; only the devices' programs, which pass
+    every packet on, may still be going until the preparation's context ends.
     """
     started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     recover()
@@ -75,27 +74,29 @@ def trace_flow(request: TraceRequest, preparation: Preparation, tell: Tell) -> d
         known=request.known,
     )
     namespaces, devices = watched(flow, request.known)
+    texts = preparation.aside.submit(read_texts, namespaces, flow.family)
     with ExitStack() as stack:
-        aside = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="aside"))
-        texts = aside.submit(read_texts, namespaces, flow.family)
         sockets = stack.enter_context(open_sockets(flow))
         tell("compiling the BPF programs")
         probe = preparation.builder.complete(probe_for(flow, new_token(), sockets.source_port))
+        mark = _probe_mark(probe)
         programs = preparation.programs.result()
+        capture = LiveCapture(programs, Watch(mark, probe.source_port, namespaces, devices))
+        stack.callback(preparation.aside.submit, capture.close_devices)
+        stack.callback(capture.close)
+        attached = preparation.aside.submit(capture.attach_devices)
         hooks = read_hooks(programs, namespaces)
         legacy = with_legacy_tables(namespaces, hooks)
         stack.enter_context(lock_netns(legacy, lambda netns, pid: tell(_waiting(netns, pid)), _LOCK_TIMEOUT_S))
         changes = stack.enter_context(Changes())
-        mark = _probe_mark(probe)
         evidence = RuleEvidence(stack, changes, mark)
         evidence.listen(namespaces, hooks, texts.result())
-        capture = LiveCapture(programs, Watch(mark, probe.source_port, namespaces, devices), hooks)
-        stack.callback(capture.close)
+        capture.attach_hooks(hooks)
+        attached.result()
         tell("waiting for the answer")
         events = _observe(capture, evidence, sockets, probe, request.timeout_s)
         lost = capture.lost() + evidence.lost()
-        aside.submit(capture.close)  # the kernel takes as long to detach the programs as we to look rules up
-        events += evidence.events()
+    events += evidence.events()
     seen = document.Capture(
         netfilter=capture.netfilter,
         veth=capture.veth,
@@ -161,4 +162,4 @@ def _place(end: End, port: int | None) -> document.Place:
 
 
 def _host(started: str) -> document.Host:
-    return document.Host(platform.node(), os.uname().release, __version__, started)
+    return document.Host(os.uname().nodename, os.uname().release, __version__, started)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tracer.netfilter.evidence.signature import Field, ProbeMark, Signature, signatures
 
 WORD_BYTES = 8
-WORDS = 3
+WORDS = 4
 _NETWORK_HEADER = {4: 20, 6: 40}  # without options and extension headers: with them, a packet is never ours
 _LEGS = {"request": 0, "reply": 1}
 

@@ -45,20 +45,19 @@ def trace(
     if not 0 < timeout <= 3600:
         raise click.BadParameter("must be between 0 and 3600 seconds", param_hint="--timeout")
     require_privileges()
-    from tracer.report.console import out_and_err
-    from tracer.report.progress import progress
-
-    out, err = out_and_err(json_path)
     from tracer.preparation import preparing
 
-    with progress(err) as tell, preparing() as preparation:
+    with preparing() as preparation:
+        from tracer.report.console import out_and_err
+        from tracer.report.progress import progress
+        from tracer.report.terminal import print_trace
         from tracer.tracing import TraceRequest, trace_flow
 
-        request = TraceRequest(*ends, chosen, port, family, timeout)
-        document = trace_flow(request, preparation, tell)
-    from tracer.report.terminal import print_trace
-
-    print_trace(document, out)
+        out, err = out_and_err(json_path)
+        with progress(err) as tell:
+            request = TraceRequest(*ends, chosen, port, family, timeout)
+            document = trace_flow(request, preparation, tell)
+        print_trace(document, out)
     if json_path:
         from tracer.document_file import write_document
 

@@ -23,6 +23,7 @@ class RuleTexts:
         """Read the legacy tables of `family`, and what tables there are; rules are rendered as they are asked for."""
         self._legacy: dict[str, LegacyTable] = run_in(netns, lambda: dict(_legacy_tables(family)))
         self._nft = NftTexts(netns)
+        self._nft.read_ahead((family, "inet"))
         legacy = tuple(_summary(netns.label, table) for table in self._legacy.values())
         self.summaries = legacy + run_in(netns, lambda: summarize(netns.label))
         """How much each table holds, and who wrote it."""

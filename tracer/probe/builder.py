@@ -13,12 +13,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
-
-import msgspec
+from typing import IO, TYPE_CHECKING
 
 from tracer.errors import CannotTraceError
-from tracer.probe.model import Probe
+
+if TYPE_CHECKING:
+    from tracer.probe.model import Probe
 
 _PACKAGES = Path(__file__).parents[2]
 _END_S = 5.0
@@ -34,6 +34,8 @@ class Builder:
 
     def complete(self, probe: Probe) -> Probe:
         """Return `probe` with its packet; raise CannotTraceError when scapy cannot be loaded."""
+        import msgspec  # here, so that the process can start before
+
         try:
             self.requests.write(msgspec.json.encode(probe) + b"\n")
             packet = self.packets.readline()

@@ -20,6 +20,8 @@ _ECHO_REPLY = {4: b"\x00", 6: b"\x81"}
 _NETWORK_HEADER = {4: 20, 6: 40}  # without options and extension headers, as we send it
 _SOURCE, _DESTINATION = {4: 12, 6: 8}, {4: 16, 6: 24}
 _L4PROTO = {4: 9, 6: 6}
+# Unreachable and time exceeded, 3 and 11; of ICMPv6 all errors, 1 to 4. A redirect, 5, advises: the packet goes on.
+_ICMP_ERROR = {4: (b"\x03", b"\xf7"), 6: (b"\x00", b"\xf8")}
 _ICMP_HEADER = _UDP_HEADER = 8
 
 _SYN, _SYN_ACK, _RST_ACK = b"\x02", b"\x12", b"\x14"
@@ -145,8 +147,9 @@ def _error(probe: ProbeMark, protocol: int, request: tuple[Field, ...], answers:
     """Return the ICMP error that embeds `request`, a packet of `protocol` (RFC 792, RFC 4443)."""
     start = _embedded(probe)
     inner = tuple(Field(start + field.offset, field.value, field.mask) for field in request)
-    kind = Field(_ICMP_HEADER + _L4PROTO[probe.family], bytes([protocol]))
-    return Signature("reply", _icmp_protocol(probe), (kind, *inner), answers)
+    kind = Field(0, *_ICMP_ERROR[probe.family])
+    of = Field(_ICMP_HEADER + _L4PROTO[probe.family], bytes([protocol]))
+    return Signature("reply", _icmp_protocol(probe), (kind, of, *inner), answers)
 
 
 def _embedded(probe: ProbeMark) -> int:

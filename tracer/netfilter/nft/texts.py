@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+from functools import partial
+
+from tracer.netfilter.evidence.table import OUR_TABLE
 from tracer.netfilter.nft.ownership import backend_of
 from tracer.netfilter.nft.rules import chain_rules, table_rules
 from tracer.netfilter.nft.tables import NftTable, chain_backend, names_by_backend, nft_tables
@@ -42,6 +46,15 @@ class NftTexts:
             run_in(self._netns, lambda: self._read(found, chain, backend))
         return backend, self._rules[family, table, chain].setdefault(handle, None)
 
+    def read_ahead(self, families: Container[Family]) -> None:
+        """Read the tables of some families now, if they are small enough to be read whole: later somebody waits."""
+        self._tables = run_in(self._netns, nft_tables)
+        self._measure()
+        for table in self._tables.values() if self._is_small else ():
+            if table.family in families and not OUR_TABLE.fullmatch(table.name):
+                for backend, names in names_by_backend(table).items():
+                    run_in(self._netns, partial(self._read, table, names[0], backend))
+
     def hook_of(self, family: Family, table: str, chain: str) -> str:
         """Return the hook of a base chain; empty for any other chain."""
         found = self._table(family, table, chain).chains.get(chain)
@@ -50,9 +63,12 @@ class NftTexts:
     def _table(self, family: Family, name: str, chain: str) -> NftTable:
         if (family, name) not in self._tables or chain not in self._tables[family, name].chains:
             self._tables = run_in(self._netns, nft_tables)
-            uses = (each.use for table in self._tables.values() for each in table.chains.values())
-            self._is_small = sum(uses) <= _SMALL
+            self._measure()
         return self._tables.get((family, name)) or NftTable(family, name, backend_of(family, name, ()), {})
+
+    def _measure(self) -> None:
+        uses = (each.use for table in self._tables.values() for each in table.chains.values())
+        self._is_small = sum(uses) <= _SMALL
 
     def _read(self, table: NftTable, chain: str, backend: Backend) -> None:
         self._rules[table.family, table.name, chain] = {}
