@@ -23,7 +23,7 @@ def conclude(
     """Return the trace document that follows from these events."""
     in_time_order = tuple(sorted(events, key=lambda event: event.at_ns))
     legs = build_legs(in_time_order, hooks)
-    evidence = Evidence(flow, legs, in_time_order, tuple(hooks))
+    evidence = Evidence(flow, legs, in_time_order, tuple(hooks), capture.lost)
     verdict = judge(evidence)
     return TraceDocument(
         flow=flow,
@@ -34,5 +34,5 @@ def conclude(
         events=in_time_order,
         legs=legs,
         verdict=verdict,
-        findings=find(evidence, verdict, rulesets),
+        findings=find(verdict, rulesets),
     )

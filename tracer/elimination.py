@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from tracer.capture.priorities import OUR_FUNCTION, link_priorities
 from tracer.document import Decision, HookFunction, Hop
@@ -11,7 +12,7 @@ from tracer.events import Event, FreedEvent, HookEvent, Leg
 from tracer.evidence import Evidence
 from tracer.netfilter.hooks import is_nft_chain
 
-_LET_PASS = ("accept", "return", "continue")
+_BaseChain: TypeAlias = tuple[str, str, str]  # backend, table, chain
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,23 @@ def suspects(gap: Gap, freed: FreedEvent, hops: Sequence[Hop]) -> tuple[HookFunc
     decisions = [
         decision for hop in hops if (hop.netns, hop.place) == (gap.netns, gap.hook) for decision in hop.decisions
     ]
-    cleared = {(each.backend, each.table, each.chain) for each in decisions if each.verdict in _LET_PASS}
-    by_table = {(each.backend, each.table) for each in decisions if each.verdict == "accept"}
-    left = [
-        entry
-        for entry in gap.functions
-        if (entry.backend, entry.table, entry.chain) not in cleared and (entry.backend, entry.table) not in by_table
-    ]
+    cleared = set(_accepting(decisions, gap.functions))
+    left = [entry for entry in gap.functions if (entry.backend, entry.table, entry.chain) not in cleared]
     if is_nft_chain(freed.function):
         left = [entry for entry in left if is_nft_chain(entry.function)]
     return tuple([entry for entry in left if entry.function != OUR_FUNCTION] or left)
+
+
+def _accepting(decisions: Iterable[Decision], functions: Sequence[HookFunction]) -> Iterator[_BaseChain]:
+    """Yield the base chains that let the packet pass: only an accept says so, in them or in what they called."""
+    bases = {(entry.backend, entry.table, entry.chain) for entry in functions}
+    entered: dict[tuple[str, str], _BaseChain] = {}
+    for each in decisions:
+        table = each.backend, each.table
+        if (*table, each.chain) in bases:
+            entered[table] = (*table, each.chain)
+        if each.verdict == "accept" and table in entered:
+            yield entered[table]
 
 
 def is_behind(evidence: Evidence, leg: Leg, hop: Hop, decision: Decision) -> bool:

@@ -103,7 +103,7 @@ def _eliminated(evidence: Evidence, leg: Leg, freed: FreedEvent) -> Ending:
         "kernel",
         gap.netns,
         hook=gap.hook,
-        device=last_device(evidence.hops(leg)),
+        device=last_device(evidence.hops(leg), gap.netns),
         backend=only.backend if only else None,
         table=only.table if only else None,
         chain=only.chain if only else None,
@@ -148,7 +148,7 @@ def _kernel(evidence: Evidence, leg: Leg, freed: FreedEvent) -> Culprit:
         "kernel",
         freed.netns,
         hook=hook.place if hook and hook.netns == freed.netns else None,
-        device=last_device(hops),
+        device=last_device(hops, freed.netns),
         function=freed.function,
         reason=freed.reason or None,
     )

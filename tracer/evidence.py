@@ -12,12 +12,13 @@ from tracer.netfilter.ruleset import HOOKS
 
 @dataclass(frozen=True)
 class Evidence:
-    """The flow, its journey, the events behind it in time order, and what stood at the hooks."""
+    """The flow, its journey, the events behind it in time order, what stood at the hooks, and how much was lost."""
 
     flow: Flow
     legs: tuple[LegTrace, ...]
     events: tuple[Event, ...]
     hooks: tuple[HookFunction, ...]
+    lost: int = 0
 
     def hops(self, leg: Leg) -> tuple[Hop, ...]:
         """Return the hops of a leg, none if it was not seen."""
@@ -50,6 +51,6 @@ def last_hook(hops: tuple[Hop, ...]) -> Hop | None:
     return next((hop for hop in reversed(hops) if hop.place in HOOKS), None)
 
 
-def last_device(hops: tuple[Hop, ...]) -> str | None:
-    """Return the last device that is known of."""
-    return next((hop.device for hop in reversed(hops) if hop.device), None)
+def last_device(hops: tuple[Hop, ...], netns: str) -> str | None:
+    """Return the last device of a namespace that is known of."""
+    return next((hop.device for hop in reversed(hops) if hop.device and hop.netns == netns), None)

@@ -96,7 +96,12 @@ def _lost(evidence: Evidence, leg: Leg) -> Verdict:
     confidence: Confidence = "inferred" if ending.basis else "observed"
     title = outcome.replace("_", " ").capitalize()
     text = f"{title}: the {leg} from {evidence.route(leg)} {ending.words}.{ending.order}"
-    return Verdict(outcome, leg, text, confidence, ending.culprit, ending.basis)
+    return Verdict(outcome, leg, text, confidence, ending.culprit, _basis(ending, evidence.lost))
+
+
+def _basis(ending: Ending, lost: int) -> str:
+    """Return what an inferred ending rests on; what was lost on the way to us might have told more."""
+    return f"{ending.basis}, but {lost} events were lost" if ending.basis and lost else ending.basis
 
 
 def _outcome(leg: Leg, ending: Ending) -> Outcome:

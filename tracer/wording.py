@@ -49,7 +49,7 @@ def rule_words(culprit: Culprit) -> str:
 
 def order_clause(culprit: Culprit, hop: Hop, hooks: Sequence[HookFunction]) -> str:
     """Return a sentence on which backend runs first where the packet ended; nothing where only one stands there."""
-    order = _backends_in_order(culprit, hooks)
+    order = _backends_in_order(culprit, hop, hooks)
     if len(order) < 2 or culprit.backend is None:
         return ""
     before = order[: order.index(culprit.backend)] if culprit.backend in order else []
@@ -58,7 +58,7 @@ def order_clause(culprit: Culprit, hop: Hop, hooks: Sequence[HookFunction]) -> s
         agreed = [backend for backend in before if _accepted(hop, backend)]
         clause = f" {' and '.join(before)} ran first at this hook"
         return f"{clause} and accepted it." if agreed == before else f"{clause}."
-    return f" {culprit.backend} runs first at this hook: {' and '.join(after)} never saw the packet there."
+    return f" {culprit.backend} ran first at this priority: {' and '.join(after)} did not see the packet there."
 
 
 def _accepted(hop: Hop, backend: str) -> bool:
@@ -66,9 +66,9 @@ def _accepted(hop: Hop, backend: str) -> bool:
     return bool(verdicts) and verdicts[-1] == "accept"
 
 
-def _backends_in_order(culprit: Culprit, hooks: Sequence[HookFunction]) -> list[str]:
+def _backends_in_order(culprit: Culprit, hop: Hop, hooks: Sequence[HookFunction]) -> list[str]:
     """Return the backends at the culprit's hook that share its base chain's priority, in the order they run."""
-    family = "ipv6" if culprit.family == "ip6" else "ipv4"
+    family = "ipv6" if culprit.family == "ip6" or hop.address_from.count(":") > 1 else "ipv4"
     here = [
         entry for entry in hooks if (entry.netns, entry.hook, entry.family) == (culprit.netns, culprit.hook, family)
     ]

@@ -1,4 +1,4 @@
-"""The facts of one trace that findings ask for, by name."""
+"""The facts around a culprit that findings ask for, by name."""
 
 from __future__ import annotations
 
@@ -6,30 +6,17 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from tracer.document import Culprit, RulesetSummary, Verdict
-from tracer.events import Leg
-from tracer.evidence import Evidence
+from tracer.document import Culprit, RulesetSummary
 from tracer.freed import reason_word
 from tracer.netfilter.owners import known_owners
+from tracer.netfilter.ruleset import Family
 
 Facts: TypeAlias = Mapping[str, str]
 
-_YES = "yes"
 
-
-def gather(evidence: Evidence, verdict: Verdict, rulesets: Sequence[RulesetSummary]) -> Facts:
+def gather(culprit: Culprit, rulesets: Sequence[RulesetSummary]) -> Facts:
     """Return what is known of the culprit and around it; a fact that does not hold is an empty text."""
-    culprit = verdict.culprit
-    if culprit is None:
-        return {"outcome": verdict.outcome}
-    return {
-        "outcome": verdict.outcome,
-        "leg": verdict.leg,
-        "source": evidence.flow.source.endpoint,
-        "destination": evidence.flow.destination.endpoint,
-        **_of_culprit(culprit),
-        **_of_other_backends(culprit, evidence, rulesets),
-    }
+    return {**_of_culprit(culprit), **_of_other_backends(culprit, rulesets)}
 
 
 def _of_culprit(culprit: Culprit) -> dict[str, str]:
@@ -55,29 +42,18 @@ def _signs(owner: str) -> str:
     return " ".join(f"-e {shlex.quote(sign)}" for sign in (*known.chains, *known.comments)) if known else ""
 
 
-def _of_other_backends(culprit: Culprit, evidence: Evidence, rulesets: Sequence[RulesetSummary]) -> dict[str, str]:
-    own = [each for each in rulesets if each.netns == culprit.netns and each.backend == culprit.backend]
-    others = [each for each in rulesets if each.netns == culprit.netns and each.backend != culprit.backend]
-    shared = [each for each in others if culprit.owner in each.owners and culprit.owner != "unknown"]
-    accepting = [
-        decision.backend
-        for hop in evidence.hops(_leg_of(culprit, evidence))
-        for decision in hop.decisions
-        if (hop.netns, hop.place, decision.verdict) == (culprit.netns, culprit.hook, "accept")
-        and decision.backend != culprit.backend
-    ]
+def _sees_the_same(family: Family, other: Family | None) -> bool:
+    """Tell whether tables of two families are asked about the same packets: inet's about those of both."""
+    return family == other or "inet" in (family, other)
+
+
+def _of_other_backends(culprit: Culprit, rulesets: Sequence[RulesetSummary]) -> dict[str, str]:
+    asked = [each for each in rulesets if each.netns == culprit.netns and _sees_the_same(each.family, culprit.family)]
+    owned = [each for each in asked if culprit.owner in each.owners]
+    here = [each for each in owned if each.backend == culprit.backend]
+    elsewhere = [each for each in owned if each.backend != culprit.backend and culprit.owner != "unknown"]
     return {
-        "owner_elsewhere": shared[0].backend if shared else "",
-        "rules_here": str(sum(each.rules for each in own if culprit.owner in each.owners)),
-        "rules_elsewhere": str(sum(each.rules for each in shared)),
-        "accepted_by": accepting[0] if accepting else "",
-        "other_backend": _YES if others else "",
+        "owner_elsewhere": elsewhere[0].backend if elsewhere else "",
+        "rules_here": str(sum(each.rules for each in here)),
+        "rules_elsewhere": str(sum(each.rules for each in elsewhere)),
     }
-
-
-def _leg_of(culprit: Culprit, evidence: Evidence) -> Leg:
-    for trace in evidence.legs:
-        for hop in trace.hops:
-            if any((d.chain, d.rule) == (culprit.chain, culprit.rule) for d in hop.decisions):
-                return trace.leg
-    return "request"

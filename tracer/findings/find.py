@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 
 from tracer.document import Finding, RulesetSummary, Verdict
-from tracer.evidence import Evidence
 from tracer.findings.facts import Facts, gather
 
 _KNOWN = Path(__file__).with_name("findings.yaml")
@@ -35,11 +34,11 @@ def known() -> tuple[Known, ...]:
     return tuple(msgspec.yaml.decode(_KNOWN.read_bytes(), type=list[Known]))
 
 
-def find(evidence: Evidence, verdict: Verdict, rulesets: Sequence[RulesetSummary]) -> tuple[Finding, ...]:
+def find(verdict: Verdict, rulesets: Sequence[RulesetSummary]) -> tuple[Finding, ...]:
     """Return the findings that apply, those that come first in findings.yaml first; none for a delivered probe."""
     if verdict.culprit is None:
         return ()
-    facts = gather(evidence, verdict, rulesets)
+    facts = gather(verdict.culprit, rulesets)
     return tuple(_finding(each, facts) for each in known() if _applies(each, facts))
 
 
