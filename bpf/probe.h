@@ -11,7 +11,7 @@
 #define FOLLOWED 4
 #define PATTERNS 8
 #define PORTS 4
-#define WORDS 3
+#define WORDS 4
 #define HEADERS_BYTES 48 /* IPv6 header and the first 8 bytes of what follows */
 
 #define ICMP 1
@@ -107,7 +107,7 @@ static __always_inline int leg_of(struct probe *probe, const u8 *packet)
         struct pattern *pattern = &probe->patterns[i];
 
         if (pattern->protocol == protocol && fits(&pattern->words[0], packet) && fits(&pattern->words[1], packet) &&
-            fits(&pattern->words[2], packet))
+            fits(&pattern->words[2], packet) && fits(&pattern->words[3], packet))
             return pattern->leg;
     }
     return -1;

@@ -143,6 +143,14 @@ def test_an_icmp_error_needs_the_first_eight_bytes_of_a_segment_only():
     assert leg(probe, error_about(4, probe.packet[:28])) == REPLY
 
 
+@PROTOCOLS
+def test_a_redirect_about_the_request_is_no_answer(protocol):
+    """It tells the sender of a better way, and the request goes on (RFC 792)."""
+    probe = probe_of(protocol, 4)
+    unreachable = error_about(4, probe.packet)
+    assert leg(probe, unreachable[:20] + b"\x05" + unreachable[21:]) is None
+
+
 @pytest.mark.parametrize("packet", [b"", b"\x45", b"\x60" * 3, bytes(PACKET_BYTES), b"\xff" * PACKET_BYTES])
 def test_bytes_that_are_no_packet(packet):
     for family in (4, 6):

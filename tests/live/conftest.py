@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 
 import pytest
-from trace_lab import left_over, trace_lab
 from trace_lab import trace as trace_in
+from trace_lab import trace_lab, wait_until_nothing_is_left
 
 from tracer.preparation import preparing
 
@@ -22,7 +22,7 @@ def traced_lab(preparation):
     """Yield a lab, and find nothing of ours in it at the end."""
     with trace_lab() as lab:
         yield lab
-        assert left_over(preparation, lab) == []
+        wait_until_nothing_is_left(preparation, lab)
 
 
 @pytest.fixture

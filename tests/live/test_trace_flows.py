@@ -12,7 +12,6 @@ from trace_lab import (
     decisions,
     hop,
     hops,
-    left_over,
     load,
     load_native,
     path,
@@ -20,6 +19,7 @@ from trace_lab import (
     trace,
     trace_lab,
     transport,
+    wait_until_nothing_is_left,
 )
 
 DIRECTIONS = (("client", "node"), ("node", "server"), ("client", "server"))
@@ -31,7 +31,7 @@ def open_lab(preparation):
     """Yield a lab without filters, and find nothing of ours in it at the end."""
     with trace_lab() as lab:
         yield lab
-        assert left_over(preparation, lab) == []
+        wait_until_nothing_is_left(preparation, lab)
 
 
 @pytest.mark.parametrize("source, destination", DIRECTIONS)

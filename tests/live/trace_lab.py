@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import socket
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -198,6 +199,14 @@ def left_over(preparation: Preparation, lab: TraceLab) -> list[str]:
         values = [run_in(netns, functools.partial(sysctl.read, name)) for name in LOGGERS.values()]
         found += [f"nf_log {value} in {netns.label}" for value in values if value != "NONE"]
     return found
+
+
+def wait_until_nothing_is_left(preparation: Preparation, lab: TraceLab, timeout_s: float = 5.0) -> None:
+    """Wait for what is taken away behind a verdict, or by a watchdog; fail where something stays."""
+    deadline = time.monotonic() + timeout_s
+    while found := left_over(preparation, lab):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.01)
 
 
 def silent_socket(netns: Netns, kind: socket.SocketKind, port: int) -> socket.socket:

@@ -147,6 +147,14 @@ def test_errors_about_a_reply_are_not_ours(family):
     assert leg(error(family, REPLIES["dns"](family, TOKEN)), "dns", family) is None
 
 
+@PROTOCOLS
+def test_a_redirect_is_no_answer(protocol):
+    """It tells the sender of a better way, and the request goes on (RFC 792)."""
+    unreachable = bytes(error(4, REQUESTS[protocol](4, TOKEN)))
+    redirect = unreachable[:20] + b"\x05" + unreachable[21:]
+    assert leg(redirect, protocol, 4) is None
+
+
 def test_later_fragments_are_not_ours():
     fragment = there(4)
     fragment.frag = 3
