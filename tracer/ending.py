@@ -156,14 +156,15 @@ def _kernel(evidence: Evidence, leg: Leg, freed: FreedEvent) -> Culprit:
 
 def _silent(evidence: Evidence, leg: Leg) -> Ending:
     """Judge a packet that stopped showing: it arrived, left what we watch, or waits somewhere."""
-    hops = evidence.hops(leg)
+    hops = tuple(hop for hop in evidence.hops(leg) if hop.place != "freed")  # copies: the packet's own end is not known
     last = hops[-1] if hops else None
     destination = evidence.flow.destination
     if last is None:
         return Ending("was not seen at all", Culprit("kernel", ""), "no event speaks of it")
-    if leg == "request" and last.place == "INPUT":
-        words = f"arrived in {last.netns}, and nothing answered"
-        return _silence(last, words, "it passed INPUT there, was not dropped, and no answer was sent", arrived=True)
+    hook = last_hook(hops)
+    if leg == "request" and hook and hook.place == "INPUT":
+        words = f"arrived in {hook.netns}, and nothing answered"
+        return _silence(hook, words, "it passed INPUT there, was not dropped, and no answer was sent", arrived=True)
     if leg == "request" and not destination.netns and last.place == "egress":
         words = f"left {last.netns} by {last.device}, and no answer came"
         return _silence(last, words, "nothing behind that device is watched", arrived=True)

@@ -101,7 +101,7 @@ def _lost(evidence: Evidence, leg: Leg) -> Verdict:
 
 def _basis(ending: Ending, lost: int) -> str:
     """Return what an inferred ending rests on; what was lost on the way to us might have told more."""
-    return f"{ending.basis}, but {lost} events were lost" if ending.basis and lost else ending.basis
+    return f"{ending.basis}; events lost: {lost}" if ending.basis and lost else ending.basis
 
 
 def _outcome(leg: Leg, ending: Ending) -> Outcome:
