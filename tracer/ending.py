@@ -94,11 +94,10 @@ def _eliminated(evidence: Evidence, leg: Leg, freed: FreedEvent) -> Ending:
     """Judge a drop in netfilter that no rule accounts for, by where it must have been."""
     gap = find_gap(freed, evidence.events, evidence.hooks)
     if gap is None:
-        words = f"was dropped in {freed.netns} in a netfilter hook that is not watched"
-        culprit = _kernel(evidence, leg, freed)
-        return Ending(words, culprit, f"{function_name(freed)} freed it, and no rule reported a drop")
+        return _outside(evidence, leg, freed)
     left = suspects(gap, freed, evidence.hops(leg))
-    only = left[0] if len(left) == 1 else None
+    names = [*map(_function_words, left), *_behind(gap)]
+    only = left[0] if len(names) == len(left) == 1 else None
     culprit = Culprit(
         "kernel",
         gap.netns,
@@ -110,11 +109,25 @@ def _eliminated(evidence: Evidence, leg: Leg, freed: FreedEvent) -> Ending:
         function=only.function if only else freed.function,
         reason=freed.reason or None,
     )
-    return Ending(f"was dropped in {gap.netns} at {gap.hook} {_suspicion(left)}", culprit, _basis(gap))
+    return Ending(f"was dropped in {gap.netns} at {gap.hook} {_suspicion(names)}", culprit, _basis(gap))
 
 
-def _suspicion(left: Sequence[HookFunction]) -> str:
-    names = [_function_words(entry) for entry in left]
+def _outside(evidence: Evidence, leg: Leg, freed: FreedEvent) -> Ending:
+    """Judge a drop in a netfilter hook that has no links of ours."""
+    last = next((hop for hop in reversed(evidence.hops(leg)) if hop.place != "freed"), None)
+    where = "in a netfilter hook that is not watched"
+    if last and (last.netns, last.place) == (freed.netns, "ingress"):
+        where = f"between the ingress of {last.device} and PREROUTING, where chains of ingress hooks stand"
+    basis = f"{function_name(freed)} freed it, and no rule reported a drop"
+    return Ending(f"was dropped in {freed.netns} {where}", _kernel(evidence, leg, freed), basis)
+
+
+def _behind(gap: Gap) -> list[str]:
+    """Return what else may have dropped a packet that passed all of our links."""
+    return ["a chain of an egress hook"] if gap.hook == "POSTROUTING" and gap.below is None else []
+
+
+def _suspicion(names: Sequence[str]) -> str:
     if not names:
         return "by something that tracer does not know of"
     if len(names) == 1:
