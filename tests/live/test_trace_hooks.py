@@ -73,15 +73,8 @@ def test_what_nat_runs_follows_it(traced_lab):
     load_native(traced_lab.node, "prerouting", "accept", kind="nat at -90")
     load(traced_lab.node, NFT, "-A PREROUTING -p udp -j DNAT --to 10.2.0.2", table="nat")
     hooks, _ = hooks_of(traced_lab.node)
-    names = [entry["function"] if entry["backend"] is None else entry["backend"] for entry in at(hooks, "PREROUTING")]
-    assert names == [
-        "ipv4_conntrack_defrag",
-        "ipv4_conntrack_in",
-        "nf_nat_ipv4_pre_routing",
-        NFT,
-        LEGACY,
-        "nftables",
-    ] or (names == ["ipv4_conntrack_in", "nf_nat_ipv4_pre_routing", NFT, LEGACY, "nftables"])
+    names = [entry["backend"] or entry["function"] for entry in at(hooks, "PREROUTING")]
+    assert names[-4:] == ["nf_nat_ipv4_pre_routing", NFT, LEGACY, "nftables"]
 
 
 @pytest.mark.parametrize("family, hook", [("netdev", "ingress device veth1"), ("inet", "ingress device veth1")])
