@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
 from contextlib import suppress
 from typing import NoReturn, TextIO
@@ -12,6 +11,7 @@ from typing import NoReturn, TextIO
 import click
 
 from tracer import __version__
+from tracer.cli import interrupts
 from tracer.errors import CannotTraceError, TracerError
 
 _COMMANDS = {
@@ -22,7 +22,6 @@ _COMMANDS = {
     "cleanup": "Undo what a killed run has left.",
 }
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SBIN = ("/usr/sbin", "/sbin")  # where nft, ipset and iptables are; a shell started with `su` lacks them
 
 
@@ -61,12 +60,9 @@ def main() -> NoReturn:
     """Run the command line; turn our errors into one sentence on stderr and an exit status."""
     _prepare_streams()
     os.environ["PATH"] = os.pathsep.join(filter(None, (os.environ.get("PATH"), *_SBIN)))
-    for number in _SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1) and shells' background jobs want it so
-            signal.signal(number, _interrupt)
+    interrupts.listen()
     status = _run()
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # all is undone: nothing is left to interrupt
+    interrupts.ignore()  # all is undone
     for stream in (sys.stdout, sys.stderr):
         _flush(stream)
     sys.exit(status)
@@ -110,10 +106,6 @@ def _flush(stream: TextIO) -> None:
         stream.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _interrupt(_signal: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _sentence(error: click.ClickException) -> str:
