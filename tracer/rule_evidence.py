@@ -20,6 +20,7 @@ from tracer.netfilter.evidence.nf_log import TRACE_LOGGER
 from tracer.netfilter.evidence.nft_trace import NftTraceReader, open_nft_trace
 from tracer.netfilter.evidence.rules import legacy_rule_events, nft_rule_events
 from tracer.netfilter.evidence.signature import ProbeMark
+from tracer.netfilter.evidence.table import OUR_TABLE
 from tracer.netfilter.rule_texts import RuleTexts
 from tracer.netns import Netns
 
@@ -36,6 +37,11 @@ class Listener:
     texts: RuleTexts
     heard_nft: list[NftEvidence] = field(default_factory=list)
     heard_legacy: list[LegacyEvidence] = field(default_factory=list)
+
+
+def without_marks(hooks: Iterable[HookFunction]) -> tuple[HookFunction, ...]:
+    """Leave out the tables by which other traces mark their probes: they touch no packet but those."""
+    return tuple(entry for entry in hooks if not (entry.table and OUR_TABLE.fullmatch(entry.table)))
 
 
 def with_legacy_tables(namespaces: Iterable[Netns], hooks: Sequence[HookFunction]) -> tuple[Netns, ...]:

@@ -28,7 +28,7 @@ from tracer.preparation import Preparation
 from tracer.probe.answers import answer_event
 from tracer.probe.model import Probe, new_token, probe_for
 from tracer.probe.sockets import ProbeSockets, open_sockets
-from tracer.rule_evidence import RuleEvidence, with_legacy_tables
+from tracer.rule_evidence import RuleEvidence, with_legacy_tables, without_marks
 from tracer.settled import settled_at
 from tracer.watched import watched
 
@@ -85,7 +85,7 @@ def trace_flow(request: TraceRequest, preparation: Preparation, tell: Tell) -> d
         stack.callback(preparation.aside.submit, capture.close_devices)
         stack.callback(capture.close)
         attached = preparation.aside.submit(capture.attach_devices)
-        hooks = read_hooks(programs, namespaces)
+        hooks = without_marks(read_hooks(programs, namespaces))
         legacy = with_legacy_tables(namespaces, hooks)
         stack.enter_context(lock_netns(legacy, lambda netns, pid: tell(_waiting(netns, pid)), _LOCK_TIMEOUT_S))
         changes = stack.enter_context(Changes())

@@ -63,7 +63,7 @@ class LiveCapture:
     def attach_hooks(self, hooks: Sequence[HookFunction]) -> None:
         """Watch the hooks; `hooks` is what stood in them before. Raises CannotTraceError."""
         version = self._watch.mark.family
-        for netns in self._watch.namespaces:
+        for netns in sorted(self._watch.namespaces, key=lambda netns: netns.inum):  # or two traces wait for each other
             priorities = {hook: link_priorities(_at(hooks, netns, version, hook)) for hook in HOOKS}
             self._priorities[netns.inum] = priorities
             run_in(netns, partial(self._attach_hooks, netns, priorities))
