@@ -307,7 +307,7 @@ class TestEliminated:
         assert "at INPUT by nf_confirm: all else there let it pass" in verdict.summary
 
     def test_no_hook_was_seen(self):
-        verdict = verdict_on([sent(0), device(10, NODE, "eth0", "ingress"), freed(30)])
+        verdict = verdict_on([sent(0), device(10, NODE, "eth0", "egress"), freed(30)])
         assert "was dropped in node in a netfilter hook that is not watched." in verdict.summary
         assert (verdict.confidence, verdict.basis) == (
             "inferred",
@@ -316,6 +316,22 @@ class TestEliminated:
         assert verdict.culprit == kernel(
             device="eth0", function="nf_hook_slow+0x7d", reason="SKB_DROP_REASON_NETFILTER_DROP"
         )
+
+    def test_between_a_device_and_the_first_hook(self):
+        verdict = verdict_on([sent(0), device(10, NODE, "eth0", "ingress"), freed(30)])
+        assert verdict.summary.endswith(
+            "was dropped in node between the ingress of eth0 and PREROUTING, where chains of ingress hooks stand."
+        )
+        assert verdict.confidence == "inferred"
+
+    def test_behind_the_last_hook_an_egress_chain_may_have_done_it(self):
+        hooks = (function("POSTROUTING", 1, 0, LEGACY, "mangle"),)
+        passed = [sent(0), hook(10, NODE, "POSTROUTING", ENTRY), hook(20, NODE, "POSTROUTING", 1)]
+        assert (
+            "at POSTROUTING by a chain of an egress hook: all else" in verdict_on([*passed, freed(30)], hooks).summary
+        )
+        verdict = verdict_on([*passed[:2], freed(30)], hooks)
+        assert (verdict.culprit.backend, verdict.culprit.chain) == (LEGACY, "POSTROUTING")
 
     def test_lost_events_count_against_it(self):
         verdict = verdict_on([*self.PASSED, freed(30)], INPUT_HOOKS, lost=3)
