@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LATER = signal.SIGALRM
 _LATER_S = 0.01
-# An exception that comes out of nowhere may leave an import's lock behind, on which other threads then wait for ever;
-# in what BCC calls back, it is printed and lost.
-_FRAGILE = ("<frozen importlib", "/bcc/")
+_IMPORT = "<frozen importlib"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -24,6 +27,7 @@ class Interrupted(KeyboardInterrupt):
 
 def listen() -> None:
     """Raise Interrupted in the main thread when a signal comes, but for those that our caller ignores (nohup(1))."""
+    sys.unraisablehook = _not_raised
     signal.signal(_LATER, _interrupt)
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -37,10 +41,23 @@ def ignore() -> None:
 
 
 def _interrupt(_signal: int, frame: FrameType | None) -> None:
-    fragile = any(part in name for name in _files(frame) for part in _FRAGILE)
-    signal.setitimer(signal.ITIMER_REAL, _LATER_S if fragile else 0)
-    if not fragile:
+    # An exception out of nowhere may leave an import's lock behind, on which other threads then wait for ever.
+    if any(file.startswith(_IMPORT) for file in _files(frame)):
+        _try_later()
+    else:
         raise Interrupted
+
+
+def _not_raised(unraisable: UnraisableHookArgs) -> None:
+    """Try again after a destructor or callback, out of which no exception comes."""
+    if isinstance(unraisable.exc_value, Interrupted):
+        _try_later()
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _try_later() -> None:
+    signal.setitimer(signal.ITIMER_REAL, _LATER_S)
 
 
 def _files(frame: FrameType | None) -> Iterator[str]:

@@ -65,6 +65,9 @@ def main() -> NoReturn:
     interrupts.ignore()  # all is undone
     for stream in (sys.stdout, sys.stderr):
         _flush(stream)
+    if status == EXIT_INTERRUPTED:
+        # Interrupted twice, we have not waited for the compiler's thread, and C++ would tidy up under its feet.
+        os._exit(status)
     sys.exit(status)
 
 
