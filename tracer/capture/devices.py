@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 
 from tracer.capture.bpf_syscall import ATTACH_TCX_EGRESS, ATTACH_TCX_INGRESS, link_tcx
@@ -23,7 +24,13 @@ def link_devices(programs: Programs, devices: Sequence[Device]) -> Iterator[int]
             try:
                 yield link_tcx(programs.tcx(name, attach_type), device.index, attach_type)
             except OSError as error:
-                raise CannotTraceError(
-                    f"cannot watch device {device.name} of {device.netns.label}: {error.strerror}",
-                    "The kernel needs TCX (6.6 or newer), and the device must still be there; see `tracer doctor`",
-                ) from error
+                raise _not_linked(device, error) from error
+
+
+def _not_linked(device: Device, error: OSError) -> CannotTraceError:
+    what = f"device {device.name} of {device.netns.label}"
+    if error.errno == errno.ENODEV:
+        return CannotTraceError(f"{what} is gone", "Its pod has ended, or was wired anew: look, and trace again")
+    return CannotTraceError(
+        f"cannot watch {what}: {error.strerror}", "The kernel needs TCX (6.6 or newer); see `tracer doctor`"
+    )

@@ -136,9 +136,10 @@ def open_sockets(flow: ResolvedFlow) -> ProbeSockets:
     try:
         return run_in(flow.source.netns, lambda: _open(flow))
     except OSError as error:
+        gone = error.errno == errno.EADDRNOTAVAIL
         raise CannotTraceError(
             f"cannot open the probe's sockets at {flow.source.address} in {flow.source.label}: {error.strerror}",
-            "Run as root (CAP_NET_RAW is needed), and look whether the address is still there",
+            "The address is gone: look, and trace again" if gone else "Run as root (CAP_NET_RAW is needed)",
         ) from error
 
 
