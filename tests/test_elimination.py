@@ -75,6 +75,9 @@ class TestGap:
         assert gap_of([*PASSED, *others]) == gap_of(PASSED)
         assert gap_of(others) is None
 
+    def test_of_a_packet_that_was_not_read_is_taken_for_ipv4(self):
+        assert gap_of(PASSED, end=freed(30, packet=b"")) == gap_of(PASSED)
+
     def test_counts_the_packets_own_family(self):
         entries = [*HOOKS, function("INPUT", 1, -5, NATIVE, "own", family="ipv6")]
         packet = ping("fd00::1", "fd00::2")
@@ -106,6 +109,10 @@ class TestSuspects:
 
     def test_an_accept_at_another_hook_does_not_clear(self):
         said = [rule(90, NFT, "filter", "FORWARD", "accept", hook="FORWARD")]
+        assert suspected(said) == [f"{NFT} filter", f"{LEGACY} filter"]
+
+    def test_an_accept_in_another_namespace_does_not_clear(self):
+        said = [rule(90, NFT, "filter", "INPUT", "accept", netns=POD)]
         assert suspected(said) == [f"{NFT} filter", f"{LEGACY} filter"]
 
     def test_an_accept_of_another_table_does_not_clear(self):
@@ -156,6 +163,21 @@ class TestBehind:
 
     def test_it_was_seen_behind_the_chain(self):
         assert self.decided(hook(25, NODE, "INPUT", 1))
+
+    def test_it_was_seen_at_the_chains_own_start_only(self):
+        assert not self.decided(hook(25, NODE, "INPUT", -1))
+
+    def test_nothing_is_known_of_the_hook(self):
+        said = rule(90, NFT, "filter", "INPUT", "queue", handle=1)
+        seen = evidence((*PASSED, said), ())
+        hop = seen.hops("request")[0]
+        assert not is_behind(seen, "request", hop, hop.decisions[0])
+
+    def test_the_packet_was_not_seen_at_the_hook(self):
+        said = rule(90, NFT, "filter", "INPUT", "queue", handle=1)
+        seen = evidence((said,), HOOKS)
+        hop = seen.hops("request")[0]
+        assert not is_behind(seen, "request", hop, hop.decisions[0])
 
     def test_another_legs_packet_does_not_count(self):
         assert not self.decided(hook(25, NODE, "INPUT", 1, leg="reply"))

@@ -117,6 +117,7 @@ def test_what_bears_the_same_time_is_sent_first_and_received_last():
 )
 def test_a_hook_bears_the_device_that_matters_there(name, expected):
     assert hops_of([hook(1, NODE, name, came="in", goes="out")])[0].device == expected
+    assert hops_of([hook(1, NODE, name, **{{"in": "goes", "out": "came"}[expected]: "other"})])[0].device == "other"
     assert hops_of([hook(1, NODE, name)])[0].device is None
 
 
@@ -241,6 +242,16 @@ class TestUnseen:
         hops = hops_of([hook(10, NODE, "OUTPUT"), freed(20, POD), said])
         assert [(hop.netns, hop.place) for hop in hops] == [(NODE, "OUTPUT"), (POD, "INPUT"), (POD, "freed")]
 
+    def test_before_the_first_of_several_ends(self):
+        said = rule(900, NFT, "filter", "INPUT", "drop", netns="netns:other", position=1)
+        hops = hops_of([hook(10, NODE, "OUTPUT"), freed(20, POD), freed(30, NODE), said])
+        assert [hop.place for hop in hops] == ["OUTPUT", "INPUT", "freed", "freed"]
+
+    def test_with_the_addresses_of_the_first_packet_that_was_told(self):
+        packet = datagram("10.0.0.2", 1, "10.0.0.1", 2)
+        said = [rule(900, NFT, "raw", "INPUT", "accept"), rule(901, NFT, "filter", "INPUT", "drop", packet=packet)]
+        assert hops_of(said)[0].address_from == "10.0.0.2:1"
+
     def test_without_any_sighting(self):
         [hop] = hops_of(
             [rule(900, LEGACY, "filter", "INPUT", "drop", position=1, packet=datagram("10.0.0.2", 1, "10.0.0.1", 2))]
@@ -267,6 +278,14 @@ class TestReceivedCopies:
     def test_a_freeing_before_the_answer_came_in_is(self):
         copy = freed(145, NODE, "ip_rcv_core+0x2", "SKB_DROP_REASON_OTHERHOST", leg="reply")
         assert "freed" in [hop.place for hop in build_legs([*DELIVERED, copy], ())[1].hops]
+
+    def test_a_freeing_in_a_namespace_whose_hooks_were_not_seen_is(self):
+        events = [freed(190, NODE, leg="reply"), received(200)]
+        assert [hop.place for hop in hops_of(events)] == ["freed", "socket"]
+
+    def test_a_freeing_elsewhere_is(self):
+        elsewhere = freed(190, POD, leg="reply")
+        assert "freed" in [hop.place for hop in build_legs([*DELIVERED, elsewhere], ())[1].hops]
 
     def test_a_freeing_without_an_answer_is(self):
         refusal = freed(190, NODE, "ping_rcv+0xab", "SKB_DROP_REASON_NO_SOCKET", leg="reply")

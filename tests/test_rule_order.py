@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from msgspec.structs import replace
 from sightings import LEGACY, NATIVE, NFT, NODE, POD, function, ping, rule
 
 from tracer.rule_order import in_order
@@ -93,6 +94,20 @@ def test_an_inet_chain_stands_where_the_packets_family_has_it(family, source, ex
     ]
     assert [event.backend for event in in_order(said[1:], INET)] == expected
     assert list(dict.fromkeys(event.backend for event in in_order(said, INET))) == expected
+
+
+def test_two_inet_tables_of_an_ipv6_packet():
+    hooks = [
+        function("INPUT", 1, 0, NATIVE, "one", "in"),
+        function("INPUT", 2, 0, NATIVE, "two", "in"),
+        function("INPUT", 1, 0, NATIVE, "two", "in", family="ipv6"),
+        function("INPUT", 2, 0, NATIVE, "one", "in", family="ipv6"),
+    ]
+    said = [rule(at, NATIVE, table, "in", "accept", family="inet") for at, table in ((1, "one"), (2, "two"))]
+    assert [event.table for event in in_order(said, hooks)] == ["one", "two"]
+    for source, expected in (("10.0.0.1", ["one", "two"]), ("fd00::1", ["two", "one"])):
+        with_packet = [replace(said[0], packet=ping(source, source)), said[1]]
+        assert [event.table for event in in_order(with_packet, hooks)] == expected
 
 
 def test_what_no_hook_accounts_for_keeps_its_order():

@@ -49,6 +49,11 @@ def test_rules_say_nothing_of_the_end():
     assert settled_at([*REQUEST, rule(70, "nftables", "own", "in", "drop", handle=1)]) is None
 
 
+def test_rules_that_are_heard_after_the_end_do_not_undo_it():
+    said = rule(9_000, "nftables", "own", "in", "drop", handle=1)
+    assert settled_at([*REQUEST, freed(90), said]) == 90 + GRACE_NS
+
+
 def test_a_copy_that_a_bridge_flooded_to_a_wrong_port_is_not_the_end():
     assert settled_at([*REQUEST, freed(65, POD, "ip_rcv_core+0x1", MISDIRECTED)]) is None
 

@@ -164,6 +164,18 @@ class TestRejected:
             "dropped in node at INPUT by iptables-legacy, table filter, chain INPUT, rule 1: -A INPUT -j DROP."
         )
 
+    def test_by_a_kernel_that_gives_no_reason(self):
+        events = [*REQUEST, freed(70, POD, "tcp_v4_rcv+0x91", ""), received(99, self.answer())]
+        verdict = verdict_on(events)
+        assert verdict.summary.endswith(", in netns:pod by the kernel: tcp_v4_rcv (no reason given).")
+        assert verdict.culprit.reason is None
+
+    def test_although_a_rule_was_heard_first_whose_packet_is_not_known(self):
+        answer = self.answer()
+        said = rule(75, NFT, "raw", "OUTPUT", "accept", hook="OUTPUT", leg="reply", netns=POD)
+        seen = hook(80, POD, "OUTPUT", leg="reply", packet=answer)
+        assert verdict_on([*REQUEST, said, seen]).outcome == "rejected"
+
     @pytest.mark.parametrize(
         "packet, expected",
         [
@@ -171,6 +183,7 @@ class TestRejected:
             (icmp_error(PING, POD_IP, kind=11, code=0), True),
             (segment(POD_IP, 80, NODE_IP, 4000, 0x14), True),
             (segment(POD_IP, 80, NODE_IP, 4000, 0x12), False),
+            (segment(POD_IP, 80, NODE_IP, 4000, 0x14)[:30], False),
             (datagram(POD_IP, 53, NODE_IP, 4000), False),
             (PING, False),
             (b"", False),
@@ -252,6 +265,12 @@ class TestDropped:
         said = [rule(901, LEGACY, "filter", "guard", "drop", position=3, netns=POD)]
         verdict = verdict_on([*REQUEST, *said], INPUT_HOOKS)
         assert (verdict.outcome, verdict.confidence, verdict.basis) == ("request_lost", "observed", "")
+        assert verdict_on([*REQUEST, *said], INPUT_HOOKS, lost=3) == verdict
+
+    def test_by_a_rule_that_has_only_a_handle(self):
+        said = rule(901, NATIVE, "own", "in", "drop", handle=3, family="inet", rule="drop")
+        verdict = verdict_on([sent(0), hook(20, NODE, "INPUT"), freed(30), said])
+        assert (verdict.culprit.kind, verdict.culprit.handle) == ("rule", 3)
 
     def test_by_the_last_that_dropped_it(self):
         said = [
@@ -260,6 +279,8 @@ class TestDropped:
         ]
         events = [sent(0), hook(10, NODE, "FORWARD"), hook(20, NODE, "INPUT"), freed(30), *said]
         assert verdict_on(events).culprit.position == 2
+        twice = [replace(said[1], position=3), said[1]]
+        assert verdict_on([*events[:4], *twice]).culprit.position == 2
 
 
 class TestEliminated:
@@ -363,6 +384,20 @@ class TestDroppedByTheKernel:
         assert verdict.summary.endswith("by the kernel, not by a rule: ip_error (no reason given).")
         assert verdict.culprit.reason is None
 
+    def test_before_any_hook(self):
+        events = [
+            sent(0),
+            device(10, NODE, "eth0", "ingress"),
+            freed(20, NODE, "ip_rcv_core+0x1", "SKB_DROP_REASON_IP_CSUM"),
+        ]
+        verdict = verdict_on(events)
+        assert (verdict.outcome, verdict.culprit.hook, verdict.culprit.device) == ("request_lost", None, "eth0")
+        assert verdict_on([events[2]]).culprit.device is None
+
+    def test_by_its_last_device(self):
+        events = [hook(10, NODE, "FORWARD", came="in"), device(20, NODE, "out", "egress")]
+        assert verdict_on([*events, freed(30, NODE, "sch_drop+0x1", "")]).culprit.device == "out"
+
     def test_in_a_namespace_that_nobody_watches(self):
         """Hooks and devices that were passed elsewhere are none of its."""
         behind = "netns:[4026532525]"
@@ -422,6 +457,14 @@ class TestTaken:
         events = [*self.SEEN, hook(30, NODE, "INPUT", 1), self.SAID]
         assert verdict_on(events, self.HOOKS).outcome == "no_reply"
 
+    def test_it_went_on_to_another_hook(self):
+        events = [*self.SEEN, hook(30, POD, "INPUT"), self.SAID]
+        assert verdict_on(events).outcome == "no_reply"
+
+    def test_the_kernel_dropped_it_behind_the_queue(self):
+        end = freed(30, NODE, "ip_rcv_finish_core+0x1", "SKB_DROP_REASON_IP_RPFILTER")
+        assert verdict_on([*self.SEEN, end, self.SAID], self.HOOKS).culprit.kind == "kernel"
+
     def test_it_was_dropped_elsewhere_behind_the_queue(self):
         dropped = rule(901, NATIVE, "own", "in", "drop", handle=3)
         verdict = verdict_on([*self.SEEN, freed(40), self.SAID, dropped], self.HOOKS)
@@ -454,6 +497,15 @@ class TestSilence:
         )
         assert (verdict.outcome, verdict.basis) == ("no_reply", "nothing behind that device is watched")
 
+    def test_it_did_not_leave_for_where_nobody_watches(self):
+        flow = replace(FLOW, destination=Place("192.0.2.7", "", "192.0.2.7", None, None, None))
+        verdict = verdict_on([sent(0), hook(10, NODE, "FORWARD")], flow=flow)
+        assert (verdict.outcome, verdict.culprit.hook) == ("request_lost", "FORWARD")
+
+    def test_a_reply_that_left_and_did_not_come(self):
+        flow = replace(FLOW, destination=Place("192.0.2.7", "", "192.0.2.7", None, None, None))
+        assert verdict_on([*REQUEST, *REPLY[:3]], flow=flow).outcome == "reply_lost"
+
     def test_it_left_and_did_not_come_to_a_watched_destination(self):
         verdict = verdict_on(REQUEST[:4])
         assert verdict.summary == (
@@ -476,6 +528,8 @@ class TestSilence:
         verdict = verdict_on([*REQUEST, *REPLY])
         assert (verdict.outcome, verdict.leg, verdict.confidence) == ("reply_lost", "reply", "inferred")
         assert "was last seen in node at INPUT veth-pod" in verdict.summary
+        copy = freed(160, POD, "ip_rcv_core+0x1", "SKB_DROP_REASON_OTHERHOST", leg="reply")
+        assert verdict_on([*REQUEST, *REPLY, copy]) == verdict
 
     def test_it_was_seen_at_its_socket_only(self):
         assert "was last seen in node at socket, and nothing said where it went" in verdict_on([sent(0)]).summary

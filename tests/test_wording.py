@@ -94,6 +94,14 @@ class TestOrder:
         """Their order is the same on every node."""
         assert clause([function("INPUT", 1, -150, NFT, "mangle"), *BOTH[1:]]) == ""
 
+    def test_only_those_of_the_culprits_own_priority_count(self):
+        """mangle ran in one order and filter in the other, as where their tables were made at different times."""
+        mangle = (function("INPUT", 1, -150, LEGACY, "mangle"), function("INPUT", 2, -150, NFT, "mangle"))
+        assert clause((*mangle, *BOTH)) == f" {NFT} ran first at this hook."
+
+    def test_a_culprit_that_stands_at_no_hook(self):
+        assert clause(BOTH, ended=Culprit("kernel", NODE, "INPUT")) == ""
+
     @pytest.mark.parametrize("elsewhere", [{"netns": POD}, {"family": "ipv6"}])
     def test_neither_are_backends_elsewhere(self, elsewhere):
         assert clause([function("INPUT", 1, 0, NFT, "filter", **elsewhere), *BOTH[1:]]) == ""
@@ -121,6 +129,8 @@ class TestOrder:
         assert clause(hooks, ended=native).startswith(f" {NATIVE} ran first")
         for packet in (ping("fd00::1", "fd00::2"), datagram("fd00::1", 1, "fd00::2", 2)):
             assert clause(hooks, ended=native, packet=packet).startswith(f" {NFT} ran first")
+        packet = datagram("10.0.0.1", 1, "10.0.0.2", 2)
+        assert clause(hooks, ended=native, packet=packet).startswith(f" {NATIVE} ran first")
         legacy6 = culprit(family="ip6", backend=NFT)
         assert (
             clause(hooks, ended=legacy6) == f" {NFT} ran first at this priority: {NATIVE} did not see the packet there."

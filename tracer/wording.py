@@ -50,10 +50,10 @@ def rule_words(culprit: Culprit) -> str:
 def order_clause(culprit: Culprit, hop: Hop, hooks: Sequence[HookFunction]) -> str:
     """Return a sentence on which backend runs first where the packet ended; nothing where only one stands there."""
     order = _backends_in_order(culprit, hop, hooks)
-    if len(order) < 2 or culprit.backend is None:
+    if len(order) < 2 or culprit.backend not in order:
         return ""
-    before = order[: order.index(culprit.backend)] if culprit.backend in order else []
-    after = [backend for backend in order if backend != culprit.backend and backend not in before]
+    number = order.index(culprit.backend)
+    before, after = order[:number], order[number + 1 :]
     if before:
         agreed = [backend for backend in before if _accepted(hop, backend)]
         clause = f" {' and '.join(before)} ran first at this hook"

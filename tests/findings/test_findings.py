@@ -92,7 +92,9 @@ class TestNothingToFind:
         assert found(rule_culprit(), (SPLIT[0], ruleset(NATIVE, "calico", family="inet", table="calico"))) != ()
 
     def test_nobody_owns_what_is_in_both(self):
-        assert found(rule_culprit(owner="unknown"), (ruleset(LEGACY, "unknown"), ruleset(NFT, "unknown"))) == ()
+        rulesets = [ruleset(backend, "unknown") for backend in (LEGACY, NFT, NATIVE)]
+        assert found(rule_culprit(owner="unknown"), rulesets) == ()
+        assert found(rule_culprit(owner="unknown", backend=NATIVE), rulesets) == ()
 
     def test_nothing_is_known_of_it(self):
         assert found(Culprit("kernel", POD, reason="its freeing was not seen")) == ()
