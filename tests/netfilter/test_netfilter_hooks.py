@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
-from tracer.netfilter.hooks import is_legacy_table, is_nat, is_nft_chain
+from tracer.netfilter.hooks import NFPROTO, is_legacy_table, is_nat, is_nft_chain
 
 LEGACY = (
     "ipt_do_table",
@@ -42,3 +44,15 @@ def test_a_function_is_one_thing(function):
     assert [kind.__name__ for kind in found if kind(function)] == [
         kind.__name__ for kind, functions in found.items() if function in functions
     ]
+
+
+def test_families_are_numbered_as_the_kernel_does():
+    """Three of them bear the numbers of address families (include/uapi/linux/netfilter.h)."""
+    assert {name: number for number, name in NFPROTO.items()} == {
+        "ip": socket.AF_INET,
+        "ip6": socket.AF_INET6,
+        "bridge": socket.AF_BRIDGE,
+        "arp": 3,
+        "inet": 1,
+        "netdev": 5,
+    }
