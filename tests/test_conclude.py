@@ -58,6 +58,17 @@ def test_nothing_that_a_rule_said_is_left_out(name):
 
 
 @EACH
+def test_every_rule_says_at_which_hook_it_stands(name):
+    assert [event for event in rules_of(TRACES[name]) if not event.hook] == []
+
+
+def test_a_packet_that_ended_where_nobody_watches_is_not_said_to_have_ended_here():
+    culprit = TRACES["kernel-drops/lost-behind-a-router/before"].verdict.culprit
+    assert culprit.netns.startswith("netns:[")
+    assert (culprit.hook, culprit.device) == (None, None)
+
+
+@EACH
 def test_hops_are_in_time_order(name):
     for leg in TRACES[name].legs:
         times = [hop.at_ns for hop in leg.hops]
