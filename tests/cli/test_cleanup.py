@@ -5,7 +5,8 @@ import os
 import pytest
 from click.testing import CliRunner
 
-from tracer.cli import cleanup as module
+from tracer import journal
+from tracer.cli.cleanup import cleanup
 from tracer.journal import Setting, Undone, undo_dead, write_journal
 from tracer.netns import Netns
 
@@ -14,27 +15,34 @@ SETTING = Setting(
 )
 
 
+def run_cleanup():
+    """Return the exit status and what is printed."""
+    result = CliRunner().invoke(cleanup, standalone_mode=False)
+    assert result.exception is None
+    return result.return_value, result.output
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "undo_dead", lambda: undo_dead(tmp_path / "run"))
+    monkeypatch.setattr(journal, "undo_dead", lambda: undo_dead(tmp_path / "run"))
     return tmp_path / "run"
 
 
 def test_nothing_to_clean_up(folder):
-    result = CliRunner().invoke(module.cleanup)
-    assert (result.exit_code, result.output) == (0, "Nothing was left to clean up.\n")
+    assert run_cleanup() == (0, "Nothing was left to clean up.\n")
 
 
 def test_what_was_undone_is_said_without_control_characters(folder):
     os.close(write_journal(folder / "1.json", [SETTING]))
-    result = CliRunner().invoke(module.cleanup)
-    assert result.exit_code == 0
-    assert r"netns:\x1b[31mred is gone with the namespace." in result.output
+    status, said = run_cleanup()
+    assert status == 0
+    assert r"netns:\x1b[31mred is gone with the namespace." in said
+    assert len(said.splitlines()) == 1
     assert not folder.exists()
 
 
 def test_what_could_not_be_undone_is_an_error(monkeypatch):
-    monkeypatch.setattr(module, "undo_dead", lambda: [Undone(SETTING, "refused", "Read-only file system")])
-    result = CliRunner().invoke(module.cleanup)
-    assert result.exit_code == 3
-    assert "Read-only file system" in result.output
+    monkeypatch.setattr(journal, "undo_dead", lambda: [Undone(SETTING, "refused", "Read-only file system")])
+    status, said = run_cleanup()
+    assert status == 3
+    assert "Read-only file system" in said

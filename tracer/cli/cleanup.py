@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
-from tracer.changes import sentence
-from tracer.journal import undo_dead
-from tracer.text import printable
+from tracer.errors import CannotTraceError
 
 
 @click.command("cleanup")
-def cleanup() -> None:
-    """Undo what a killed run has left set on this node, if anything."""
+def cleanup() -> int:
+    """Undo what a killed run has left set on this node, if anything.
+
+    Exit status: 0 when nothing is left, 3 when something could not be undone.
+    """
+    from tracer.changes import sentence
+    from tracer.journal import undo_dead
+    from tracer.report.console import open_console
+    from tracer.text import printable
+
+    out = open_console(sys.stdout)
     undone = undo_dead()
     for one in undone:
-        click.echo(printable(f"{sentence(one)}."))
+        out.print(printable(f"{sentence(one)}."), soft_wrap=True)
     if not undone:
-        click.echo("Nothing was left to clean up.")
-    if any(one.outcome == "refused" for one in undone):
-        raise click.exceptions.Exit(3)
+        out.print("Nothing was left to clean up.")
+    return CannotTraceError.exit_status if any(one.outcome == "refused" for one in undone) else 0
