@@ -21,7 +21,7 @@ struct event {
     u8 hook; /* include/uapi/linux/netfilter.h */
     u8 nth; /* which of our links at this hook, from 0 */
     u8 packet[PACKET_BYTES]; /* from the network header */
-    char function[SYMBOL]; /* who called kfree_skb; last, so that a word in the packet's last bytes is in the event */
+    char function[SYMBOL]; /* who called kfree_skb */
 };
 
 BPF_RINGBUF_OUTPUT(events, 64);

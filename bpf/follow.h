@@ -2,7 +2,7 @@
  * Follow a packet by its sk_buff's address, from the place where it was recognised.
  *
  * An address proves nothing for long: a freed sk_buff is used again at once. So whoever meets a followed address
- * reads the packet and asks leg_of again before an event is sent; a stranger's address is forgotten.
+ * asks leg_of again before an event is sent; a stranger's address is forgotten.
  */
 #pragma once
 
@@ -27,24 +27,27 @@ static __always_inline int follow(struct probe *probe, u64 skb)
     return slot;
 }
 
-/* Read the packet into a new event; NULL, and the address forgotten, when it is not ours. */
+/*
+ * Read the packet into a new event; NULL, and the address forgotten, when it is not ours. A stranger's packet takes no
+ * room in the ring buffer: what is discarded there still stands in the way until user space has read up to it.
+ */
 static __always_inline struct event *see(struct probe *probe, int slot, u64 skb, u8 kind)
 {
-    struct event *event = reserve_event();
-    int leg;
+    u64 packet = packet_start(skb);
+    int leg = leg_of(probe, packet);
+    struct event *event;
 
-    if (!event)
-        return NULL;
-    bpf_probe_read_kernel(event->packet, PACKET_BYTES, (void *)packet_start(skb));
-    leg = leg_of(probe, event->packet);
     if (leg < 0) {
         if (slot != NOT_FOLLOWED)
             probe->followed[slot & (FOLLOWED - 1)] = 0;
-        events.ringbuf_discard(event, 0);
         return NULL;
     }
     if (leg == LEG_REQUEST && probe->ports[0])
-        learn(probe, event->packet);
+        learn(probe, packet);
+    event = reserve_event();
+    if (!event)
+        return NULL;
+    bpf_probe_read_kernel(event->packet, PACKET_BYTES, (void *)packet);
     event->at_ns = bpf_ktime_get_ns();
     event->skb = skb;
     event->kind = kind;

@@ -85,22 +85,28 @@ static __always_inline bool is_plausible(struct probe *probe, const u8 *headers)
     return protocol == probe->protocol && has_our_port(probe, *(u32 *)(headers + plain_number(ipv4 ? 20 : 40)));
 }
 
-static __always_inline u64 word_at(const u8 *packet, u64 at)
+/* From the packet itself: for a copy, strangers would take up room, in the ring buffer or on the stack. */
+static __always_inline u64 word_at(u64 packet, u64 at)
 {
-    return *(u64 *)(packet + (at & (PACKET_BYTES - 1)));
+    u64 word = 0;
+
+    READ(word, packet + at);
+    return word;
 }
 
-static __always_inline bool fits(const struct word *word, const u8 *packet)
+static __always_inline bool fits(const struct word *word, u64 packet)
 {
     return (word_at(packet, word->at) & word->mask) == word->value;
 }
 
 /* Certain, for plausible packets: which leg of ours is it, or -1. */
-static __always_inline int leg_of(struct probe *probe, const u8 *packet)
+static __always_inline int leg_of(struct probe *probe, u64 packet)
 {
-    u8 protocol = packet[plain_number(probe->version == 4 ? 9 : 6)];
+    u8 first = 0, protocol = 0;
 
-    if (packet[0] >> 4 != probe->version)
+    READ(first, packet);
+    READ(protocol, packet + (probe->version == 4 ? 9 : 6));
+    if (first >> 4 != probe->version)
         return -1;
 #pragma nounroll
     for (int i = PATTERNS - 1; i >= 0; i--) { /* the newest first: an echo of the token is an answer */
@@ -114,16 +120,16 @@ static __always_inline int leg_of(struct probe *probe, const u8 *packet)
 }
 
 /* The request has these addresses and ports now: expect the answer to them. */
-static __always_inline void learn(struct probe *probe, const u8 *packet)
+static __always_inline void learn(struct probe *probe, u64 packet)
 {
     bool ipv4 = probe->version == 4;
-    u32 ports = word_at(packet, plain_number(ipv4 ? 20 : 40));
+    u32 ports = word_at(packet, ipv4 ? 20 : 40);
     u8 free = probe->next_pattern, last = (free - 1) & (PATTERNS - 1);
     struct word address = { ipv4 ? 0xffffffff : -1ULL, 0, ipv4 ? 12 : 16 }; /* of IPv6 addresses, the lower half */
     struct word turned = { 0xffffffff, ports << 16 | ports >> 16, ipv4 ? 20 : 40 };
     struct pattern *pattern = &probe->patterns[free & (PATTERNS - 1)];
 
-    address.value = word_at(packet, plain_number(ipv4 ? 16 : 32)) & address.mask;
+    address.value = word_at(packet, ipv4 ? 16 : 32) & address.mask;
     if (free >= PATTERNS)
         return;
     if (probe->patterns[last].words[0].value == address.value && probe->patterns[last].words[1].value == turned.value)

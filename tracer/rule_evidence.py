@@ -93,6 +93,13 @@ class RuleEvidence:
         readers = [reader for each in self._listeners for reader in (each.nft, each.legacy) if reader]
         return [reader.fileno() for reader in readers]
 
+    def discard(self) -> None:
+        """Forget what was said so far, which was not of the probe: call it before that is sent."""
+        for each in self._listeners:
+            each.nft.discard()
+            if each.legacy:
+                each.legacy.discard()
+
     def read(self) -> None:
         """Take in what was said since the last call; it becomes events later, as looking rules up takes time."""
         for each in self._listeners:

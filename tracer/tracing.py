@@ -116,6 +116,7 @@ def _observe(
     poller = select.poll()
     for descriptor in (capture.fileno(), *evidence.filenos(), *sockets.filenos()):
         poller.register(descriptor, select.POLLIN)
+    evidence.discard()
     events: list[Event] = [sockets.send(probe)]
     deadline = time.monotonic_ns() + int(timeout_s * 1e9)
 

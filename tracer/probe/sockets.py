@@ -38,6 +38,7 @@ _TRAFFIC_CLASSES = {(socket.IPPROTO_IP, socket.IP_TOS), (socket.IPPROTO_IPV6, so
 
 _LARGEST_PACKET = 65535
 _ANCILLARY_BYTES = 256
+_MOST_WAITING = 4096  # more than a receive buffer holds of the smallest packets
 _MOST_AT_ONCE = 256  # a flood of packets must not keep the caller from everything else
 
 
@@ -72,6 +73,7 @@ class ProbeSockets:
 
         EPERM means that a netfilter OUTPUT hook of the source dropped it (net/ipv4/raw.c, raw_send_hdrinc).
         """
+        self._discard()
         at_ns = time.monotonic_ns()
         try:
             self._sender.sendto(probe.packet, (probe.destination, 0))
@@ -93,6 +95,13 @@ class ProbeSockets:
                 if kind := answer_kind(probe, packet):
                     answers.append(Answer(kind, sender, packet, time.monotonic_ns()))
         return answers
+
+    def _discard(self) -> None:
+        """Throw away what has come in so far: the answers to other people's pings may have filled the buffer."""
+        for listener in self._listeners:
+            with contextlib.suppress(BlockingIOError):
+                for _ in range(_MOST_WAITING):
+                    listener.socket.recv(1)
 
     def close(self) -> None:
         """Close all sockets, which frees the port."""

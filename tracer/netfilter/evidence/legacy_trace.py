@@ -55,7 +55,7 @@ class LegacyTraceReader:
         self._stream = stream
         self._mark = mark
         self._signatures = signatures(mark.probe)
-        self._expected = 0
+        self._expected: int | None = 0
         self._overruns = 0
 
     def __enter__(self) -> LegacyTraceReader:
@@ -73,6 +73,12 @@ class LegacyTraceReader:
     def close(self) -> None:
         """Give the NFLOG group back; once more does nothing."""
         self._stream.close()
+
+    def discard(self) -> None:
+        """Forget what waits, and what was lost: nothing of a probe that is not sent yet is among it."""
+        nfnetlink.discard(self._stream)
+        self._expected = None
+        self._overruns = self.lost = 0
 
     def read(self) -> list[LegacyEvidence]:
         """Return what waits and is ours, in the kernel's order."""
@@ -99,7 +105,7 @@ class LegacyTraceReader:
 
     def _count(self, sequence: int) -> None:
         """Count the messages missing before this one, but for those that the socket's overruns told of."""
-        missing = (sequence - self._expected) % 2**32
+        missing = (sequence - self._expected) % 2**32 if self._expected is not None else 0
         self.lost += max(missing - self._overruns, 0)
         self._expected = sequence + 1
         self._overruns = 0

@@ -22,6 +22,7 @@ _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
 
 _SO_RCVBUFFORCE = 33  # include/uapi/asm-generic/socket.h
 _STREAM_BUFFER = 8 * 2**20  # bytes; some 4000 trace messages
+_MOST_WAITING = 2**15  # messages; more than the buffer holds
 _LONGEST = 2**17  # nfnetlink_log sends up to 128 KiB at once
 _ANSWER_TIMEOUT = 5.0  # seconds; nfnetlink answers before sendto(2) returns
 
@@ -81,6 +82,18 @@ def receive(sock: socket.socket) -> Iterator[bytes | None]:
             yield None
         else:
             yield from split(data)
+
+
+def discard(sock: socket.socket) -> None:
+    """Throw away what waits in a stream, and leave it to a reader where more comes in than can be thrown away."""
+    for _ in range(_MOST_WAITING):
+        try:
+            sock.recv(1)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
 
 
 def split(data: bytes) -> Iterator[bytes]:

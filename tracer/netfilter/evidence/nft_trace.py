@@ -86,6 +86,11 @@ class NftTraceReader:
         """Leave the group; once more does nothing."""
         self._stream.close()
 
+    def discard(self) -> None:
+        """Forget what waits, and what was lost: nothing of a probe that is not sent yet is among it."""
+        nfnetlink.discard(self._stream)
+        self.lost = 0
+
     def read(self) -> list[NftEvidence]:
         """Return what waits and is ours, in the kernel's order."""
         seen = []
