@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import struct
@@ -30,9 +31,11 @@ def device_programs(netns: Netns) -> list[str]:
 
 
 def _count(index: int, attach_type: int) -> int:
-    """Return how many programs a device has; it answers with `count`, the 7th word (struct query in union bpf_attr)."""
+    """Return how many programs a device has: `count`, the 7th word of the kernel's answer (query in union bpf_attr)."""
     attributes = ctypes.create_string_buffer(struct.pack("=IIIIQI", index, attach_type, 0, 0, 0, 0), 128)
     if _libc.syscall(_SYSCALL_NUMBER[os.uname().machine], _PROG_QUERY, attributes, len(attributes)) < 0:
         code = ctypes.get_errno()
+        if code == errno.ENODEV:  # it went after it was listed
+            return 0
         raise OSError(code, os.strerror(code))
     return int(struct.unpack_from("=I", attributes.raw, 24)[0])
