@@ -43,7 +43,7 @@ def resolve_flow(
     port = choose_port(protocol, port)
     here = node_namespace(node)
     start = _locate_source(source, here, known)
-    end = locate(destination, here, known)
+    end = locate(destination, here, (start.netns, *known))  # it may be the source's, which need not have a name
     _refuse_same(start, end)
     family = _choose_family(start, end, family)
     target = _choose_target(start, end, family)
