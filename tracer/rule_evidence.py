@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from tracer.changes import Changes
-from tracer.document import HookFunction, RulesetSummary
+from tracer.document import HookFunction
 from tracer.events import RuleEvent
 from tracer.netfilter.evidence.legacy_trace import LegacyTraceReader, open_legacy_trace
 from tracer.netfilter.evidence.mark import mark_flow
@@ -29,12 +29,11 @@ NF_LOG = {4: "net.netfilter.nf_log.2", 6: "net.netfilter.nf_log.10"}  # NFPROTO_
 
 @dataclass(frozen=True)
 class Listener:
-    """The open readers of one namespace, what they have read, and the texts of the namespace's rules."""
+    """The open readers of one namespace, and what they have read."""
 
     netns: Netns
     nft: NftTraceReader
     legacy: LegacyTraceReader | None
-    texts: RuleTexts
     heard_nft: list[NftEvidence] = field(default_factory=list)
     heard_legacy: list[LegacyEvidence] = field(default_factory=list)
 
@@ -60,27 +59,22 @@ class RuleEvidence:
         self._mark = mark
         self._listeners: list[Listener] = []
 
-    def listen(
-        self, namespaces: Sequence[Netns], hooks: Sequence[HookFunction], texts: Mapping[int, RuleTexts]
-    ) -> None:
-        """Set the mark and open the readers in each namespace that has tables. Raises CannotTraceError.
-
-        `texts` has the rules of each namespace by its inode number.
-        """
+    def listen(self, namespaces: Sequence[Netns], hooks: Sequence[HookFunction]) -> None:
+        """Set the mark and open the readers in each namespace that has tables. Raises CannotTraceError."""
         legacy = {netns.inum for netns in with_legacy_tables(namespaces, hooks)}
         filtered = {entry.netns for entry in hooks if entry.backend is not None}
         for netns in namespaces:
             if netns.label in filtered:
-                self._listeners.append(self._open(netns, netns.inum in legacy, texts[netns.inum]))
+                self._listeners.append(self._open(netns, netns.inum in legacy))
 
-    def _open(self, netns: Netns, has_legacy: bool, texts: RuleTexts) -> Listener:
+    def _open(self, netns: Netns, has_legacy: bool) -> Listener:
         mark = self._stack.enter_context(mark_flow(netns, self._mark))
         nft = self._stack.enter_context(open_nft_trace(netns, mark))
         legacy = None
         if has_legacy:
             legacy = self._stack.enter_context(open_legacy_trace(netns, mark))
             self._changes.set_sysctl(netns, NF_LOG[self._mark.family], TRACE_LOGGER)
-        return Listener(netns, nft, legacy, texts)
+        return Listener(netns, nft, legacy)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -107,22 +101,18 @@ class RuleEvidence:
             if each.legacy:
                 each.heard_legacy.extend(each.legacy.read())
 
-    def events(self) -> list[RuleEvent]:
-        """Return all that was said, each namespace's backends one after the other."""
+    def events(self, rules: Mapping[int, RuleTexts]) -> list[RuleEvent]:
+        """Return all that was said, each namespace's backends one after the other.
+
+        `rules` has the rules of each namespace by its inode number.
+        """
         events: list[RuleEvent] = []
         for each in self._listeners:
-            events += nft_rule_events(each.netns.label, each.heard_nft, each.texts.nft_place)
-            events += legacy_rule_events(each.netns.label, each.heard_legacy, each.texts.legacy_rule)
+            texts = rules[each.netns.inum]
+            events += nft_rule_events(each.netns.label, each.heard_nft, texts.nft_place)
+            events += legacy_rule_events(each.netns.label, each.heard_legacy, texts.legacy_rule)
         return events
 
     def lost(self) -> int:
         """Return how many messages did not reach us."""
         return sum(reader.lost for each in self._listeners for reader in (each.nft, each.legacy) if reader)
-
-    def rulesets(self) -> tuple[RulesetSummary, ...]:
-        """Return how much each backend holds in each namespace, and who wrote it."""
-        return tuple(summary for each in self._listeners for summary in each.texts.summaries)
-
-    def notes(self) -> tuple[str, ...]:
-        """Return what people should know about the evidence, in sentences."""
-        return tuple(note for each in self._listeners for note in each.texts.notes)

@@ -6,6 +6,7 @@ import os
 import select
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -20,7 +21,7 @@ from tracer.endpoints.model import End, Endpoint, Protocol, ResolvedFlow
 from tracer.endpoints.resolve import resolve_flow
 from tracer.events import Event
 from tracer.netfilter.evidence.signature import ProbeMark
-from tracer.netfilter.rule_texts import read_texts
+from tracer.netfilter.rule_texts import notes_on, read_texts, summaries
 from tracer.netns import Netns
 from tracer.netns_lock import lock_netns
 from tracer.packet import IpFamily
@@ -74,8 +75,8 @@ def trace_flow(request: TraceRequest, preparation: Preparation, tell: Tell) -> d
         known=request.known,
     )
     namespaces, devices = watched(flow, request.known)
-    texts = preparation.aside.submit(read_texts, namespaces, flow.family)
     with ExitStack() as stack:
+        texts = stack.enter_context(ThreadPoolExecutor(1)).submit(read_texts, namespaces, flow.family)
         sockets = stack.enter_context(open_sockets(flow))
         tell("compiling the BPF programs")
         probe = preparation.builder.complete(probe_for(flow, new_token(), sockets.source_port))
@@ -89,14 +90,15 @@ def trace_flow(request: TraceRequest, preparation: Preparation, tell: Tell) -> d
         legacy = with_legacy_tables(namespaces, hooks)
         stack.enter_context(lock_netns(legacy, lambda netns, pid: tell(_waiting(netns, pid)), _LOCK_TIMEOUT_S))
         changes = stack.enter_context(Changes())
+        rules = texts.result()  # before the mark, which is a change of nf_tables in the middle of what is read
         evidence = RuleEvidence(stack, changes, mark)
-        evidence.listen(namespaces, hooks, texts.result())
+        evidence.listen(namespaces, hooks)
         capture.attach_hooks(hooks)
         attached.result()
         tell("waiting for the answer")
         events = _observe(capture, evidence, sockets, probe, request.timeout_s)
         lost = capture.lost() + evidence.lost()
-    events += evidence.events()
+    events += evidence.events(rules)
     seen = document.Capture(
         netfilter=capture.netfilter,
         veth=capture.veth,
@@ -104,9 +106,9 @@ def trace_flow(request: TraceRequest, preparation: Preparation, tell: Tell) -> d
         events=len(events),
         lost=lost,
         changes=changes.listing(),
-        notes=(*flow.notes, *evidence.notes(), *changes.notes),
+        notes=(*flow.notes, *notes_on(rules), *changes.notes),
     )
-    return conclude(_flow(flow, probe), _host(started), seen, hooks, evidence.rulesets(), events)
+    return conclude(_flow(flow, probe), _host(started), seen, hooks, summaries(rules), events)
 
 
 def _observe(

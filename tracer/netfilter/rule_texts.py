@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from tracer.document import RulesetSummary
@@ -49,6 +49,16 @@ class RuleTexts:
 def read_texts(namespaces: Iterable[Netns], version: Literal[4, 6]) -> dict[int, RuleTexts]:
     """Return the rules of each namespace for an IP version, by the namespace's inode number."""
     return {netns.inum: RuleTexts(netns, "ip" if version == 4 else "ip6") for netns in namespaces}
+
+
+def summaries(rules: Mapping[int, RuleTexts]) -> tuple[RulesetSummary, ...]:
+    """Return how much each backend holds in each namespace, and who wrote it."""
+    return tuple(summary for texts in rules.values() for summary in texts.summaries)
+
+
+def notes_on(rules: Mapping[int, RuleTexts]) -> tuple[str, ...]:
+    """Return which rules are not shown as their own tool prints them, in sentences."""
+    return tuple(note for texts in rules.values() for note in texts.notes)
 
 
 def _summary(netns: str, table: LegacyTable) -> RulesetSummary:
