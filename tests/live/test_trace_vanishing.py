@@ -52,7 +52,7 @@ def traced(preparation, lab, netnses, tell, timeout_s=0.5):
         return error
 
 
-@pytest.mark.parametrize("backend", [None, "iptables-legacy", "iptables-nft"])
+@pytest.mark.parametrize("backend", [None, "iptables-legacy"])
 @pytest.mark.parametrize("end", ["source", "destination"])
 @pytest.mark.parametrize("step", STEPS)
 def test_the_pod_is_gone_at_a_step(preparation, traced_lab, mortal, step, end, backend):
@@ -76,7 +76,7 @@ def test_the_pod_is_gone_at_a_step(preparation, traced_lab, mortal, step, end, b
         assert "netns:mortal" in outcome.cause or "veth4" in outcome.cause, outcome.cause
 
 
-@pytest.mark.parametrize("backend", [None, "iptables-legacy", "iptables-nft"])
+@pytest.mark.parametrize("backend", [None, "iptables-legacy"])
 def test_the_pod_ends_with_the_probe_in_it(preparation, traced_lab, mortal, backend):
     set_sysctl(mortal.netns, "net.ipv4.icmp_echo_ignore_all", 1)
     if backend:
