@@ -15,7 +15,7 @@ REQUEST, REPLY = 0, 1
 PROTOCOLS = pytest.mark.parametrize("protocol", ["icmp", "udp", "tcp", "dns"])
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
 OTHER_TOKEN = bytes(range(0x10, 0x20))
-GARBAGE = b"\xe5"  # what lies behind a short packet in memory: the kernel always reads PACKET_BYTES
+GARBAGE = b"\xe5"  # what lies behind a short packet in memory, where words are read all the same
 
 
 def mark_of(probe):
@@ -160,7 +160,7 @@ def test_bytes_that_are_no_packet(packet):
 
 @FAMILIES
 @PROTOCOLS
-def test_every_word_lies_in_the_packet_that_is_read(protocol, family):
+def test_every_word_lies_in_the_part_of_a_packet_that_events_show(protocol, family):
     known = patterns(mark_of(probe_of(protocol, family)))
     assert known
     for pattern in known:
