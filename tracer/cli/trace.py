@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import click
@@ -45,6 +46,7 @@ def trace(
     if not 0 < timeout <= 3600:
         raise click.BadParameter("must be between 0 and 3600 seconds", param_hint="--timeout")
     require_privileges()
+    gc.disable()  # a run of a second leaves nothing that would be worth the searches
     from tracer.preparation import preparing
 
     with preparing() as preparation:
