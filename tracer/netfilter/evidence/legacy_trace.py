@@ -16,7 +16,6 @@ import re
 import socket
 import time
 from collections.abc import Mapping
-from types import TracebackType
 
 from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST
 from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_ULOG
@@ -27,7 +26,7 @@ from tracer.netfilter.evidence.mark import Mark
 from tracer.netfilter.evidence.match import leg_of
 from tracer.netfilter.evidence.messages import LegacyEvidence, LegacyTraceMessage, Step, name_text
 from tracer.netfilter.evidence.nf_log import TRACE_GROUP, group_holder
-from tracer.netfilter.evidence.signature import signatures
+from tracer.netfilter.evidence.reader import MOST_AT_ONCE, TraceReader
 from tracer.netfilter.evidence.wire import nflog_config, nflog_packet
 from tracer.netfilter.ruleset import Family
 from tracer.netns import Netns, run_in
@@ -40,10 +39,9 @@ _PREFIX = re.compile(rb"TRACE: ([^:]+):(.+):(rule|return|policy):(\d+) \0?", re.
 _MSG_CONFIG = 1  # NFULNL_MSG_CONFIG, include/uapi/linux/netfilter/nfnetlink_log.h, as are the next ones
 _BIND, _COPY_PACKET, _NUMBERED = 1, 2, 1  # NFULNL_CFG_CMD_BIND, NFULNL_COPY_PACKET, NFULNL_CFG_F_SEQ
 _COPIED = 256  # bytes; an ICMPv6 error reaches a DNS query's token at byte 109
-_MOST_AT_ONCE = 1000  # somebody else's trace of much traffic must not keep us from everything else
 
 
-class LegacyTraceReader:
+class LegacyTraceReader(TraceReader):
     """The legacy traces of one mark's packets in one namespace; `lost` counts what did not reach us.
 
     It can be polled by `fileno`, and never blocks. Close it before the mark.
@@ -51,28 +49,9 @@ class LegacyTraceReader:
 
     def __init__(self, stream: socket.socket, mark: Mark) -> None:
         """Take over `stream`, which is bound to the NFLOG group."""
-        self.lost = 0
-        self._stream = stream
-        self._mark = mark
-        self._signatures = signatures(mark.probe)
+        super().__init__(stream, mark)
         self._expected: int | None = 0
         self._overruns = 0
-
-    def __enter__(self) -> LegacyTraceReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def fileno(self) -> int:
-        """Return the descriptor that becomes readable when messages wait."""
-        return self._stream.fileno()
-
-    def close(self) -> None:
-        """Give the NFLOG group back; once more does nothing."""
-        self._stream.close()
 
     def discard(self) -> None:
         """Forget what waits, and what was lost: nothing of a probe that is not sent yet is among it."""
@@ -92,7 +71,7 @@ class LegacyTraceReader:
 
     def _receive(self) -> list[LegacyTraceMessage]:
         messages = []
-        for data in itertools.islice(nfnetlink.receive(self._stream), _MOST_AT_ONCE):
+        for data in itertools.islice(nfnetlink.receive(self._stream), MOST_AT_ONCE):
             if data is None:
                 self._overruns += 1
                 self.lost += 1

@@ -19,7 +19,6 @@ import itertools
 import socket
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import cast
 
 from pyroute2.netlink import nlmsg
@@ -31,7 +30,7 @@ from tracer.netfilter.evidence import nfnetlink
 from tracer.netfilter.evidence.mark import Mark
 from tracer.netfilter.evidence.match import may_be_of
 from tracer.netfilter.evidence.messages import NftEvidence, NftTraceMessage, Step, name_text
-from tracer.netfilter.evidence.signature import signatures
+from tracer.netfilter.evidence.reader import MOST_AT_ONCE, TraceReader
 from tracer.netfilter.evidence.table import OUR_TABLE
 from tracer.netfilter.evidence.wire import nft_trace_msg
 from tracer.netfilter.ruleset import Family
@@ -52,11 +51,10 @@ _VERDICTS = {
     -4: "goto",
     -5: "return",
 }
-_MOST_AT_ONCE = 1000  # somebody else's trace of much traffic must not keep us from everything else
 _VERDICT_MASK = 0xFF  # above it, a queue's number or the errno of a drop
 
 
-class NftTraceReader:
+class NftTraceReader(TraceReader):
     """The trace messages of one mark's packets in one namespace; `lost` counts what the kernel had no room for.
 
     It can be polled by `fileno`, and never blocks.
@@ -64,27 +62,8 @@ class NftTraceReader:
 
     def __init__(self, stream: socket.socket, mark: Mark) -> None:
         """Take over `stream`, a member of the trace group."""
-        self.lost = 0
-        self._stream = stream
-        self._mark = mark
-        self._signatures = signatures(mark.probe)
+        super().__init__(stream, mark)
         self._legs: dict[int, Leg] = {}
-
-    def __enter__(self) -> NftTraceReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def fileno(self) -> int:
-        """Return the descriptor that becomes readable when messages wait."""
-        return self._stream.fileno()
-
-    def close(self) -> None:
-        """Leave the group; once more does nothing."""
-        self._stream.close()
 
     def discard(self) -> None:
         """Forget what waits, and what was lost: nothing of a probe that is not sent yet is among it."""
@@ -94,7 +73,7 @@ class NftTraceReader:
     def read(self) -> list[NftEvidence]:
         """Return what waits and is ours, in the kernel's order."""
         seen = []
-        for data in itertools.islice(nfnetlink.receive(self._stream), _MOST_AT_ONCE):
+        for data in itertools.islice(nfnetlink.receive(self._stream), MOST_AT_ONCE):
             if data is None:
                 self.lost += 1
             else:
