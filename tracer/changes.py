@@ -63,6 +63,14 @@ def sentence(undone: Undone) -> str:
     }[undone.outcome]
 
 
+def not_set(netns: Netns, name: str, value: str, error: OSError) -> CannotTraceError:
+    """Return the error of a setting that the kernel refuses."""
+    return CannotTraceError(
+        f"cannot set {name} to {value} in the network namespace of {netns.label}: {error.strerror}",
+        _WAYS_OUT.get(error.errno or 0, "Trace where the kernel allows it"),
+    )
+
+
 class Changes:
     """The sysctls that one run has set; leaving the context gives each its old value back.
 
@@ -102,10 +110,7 @@ class Changes:
             if before != value:
                 self._set(Setting(netns, name, before, value))
         except OSError as error:
-            raise CannotTraceError(
-                f"cannot set {name} to {value} in the network namespace of {netns.label}: {error.strerror}",
-                _WAYS_OUT.get(error.errno or 0, "Trace where the kernel allows it"),
-            ) from error
+            raise not_set(netns, name, value, error) from error
 
     def restore_all(self) -> None:
         """Undo every change, the last one first, and end the watchdog; a second call does nothing.

@@ -9,6 +9,7 @@ Only the standard library: the watchdog uses this module without the tool's envi
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -62,8 +63,19 @@ class Journal:
 def write_journal(path: Path, settings: Sequence[Setting]) -> int:
     """Replace the journal at `path` atomically and return the descriptor that holds its lock.
 
-    There is no fsync: when the machine goes down, the settings go with it (so `boot` is written down).
+    There is no fsync: when the machine goes down, the settings go with it (so `boot` is written down). Raise
+    CannotTraceError where nothing can be written.
     """
+    try:
+        return _write(path, settings)
+    except OSError as error:
+        raise CannotTraceError(
+            f"cannot write {path}, which is to say what is set: {error.strerror}",
+            f"Let root write to {path.parent.parent}, with room for a small file",
+        ) from error
+
+
+def _write(path: Path, settings: Sequence[Setting]) -> int:
     new = path.with_name(path.name + NEW_SUFFIX)
     descriptor = _create_locked(new)
     try:
@@ -177,7 +189,7 @@ def _boot_id() -> str:
 
 def _create_locked(path: Path) -> int:
     """Create `path` and lock it; again, if another run tidies the folder before we have the lock."""
-    while True:
+    while path.parent.parent.is_dir():
         try:
             _make_folder(path.parent)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
@@ -187,6 +199,7 @@ def _create_locked(path: Path) -> int:
         if os.fstat(descriptor).st_nlink:
             return descriptor
         os.close(descriptor)
+    raise FileNotFoundError(errno.ENOENT, f"there is no folder {path.parent.parent}")
 
 
 def _make_folder(folder: Path) -> None:

@@ -29,6 +29,7 @@ from tracer.tracing import TraceRequest, trace_flow
 NF_LOG = trace_lab.LOGGERS[4]
 SILENT_PORT = 6000
 READ_ONLY_PROC = ("unshare", "--mount", "sh", "-c", 'mount -o bind,ro /proc/sys /proc/sys && exec "$@"', "sh")
+READ_ONLY_RUN = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o ro none /run && exec "$@"', "sh")
 NO_BTF = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "sh")
 NO_CAPABILITY = ("setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin")
 USER_NAMESPACE = ("unshare", "--user", "--map-root-user")
@@ -151,6 +152,11 @@ class TestMachine:
         said = complaint(tracer(*trace_command("10.1.0.1"), under=READ_ONLY_PROC), 3)
         assert said.startswith(f"cannot set {NF_LOG} to nfnetlink_log in the network namespace of node: Read-only")
         assert "privileged" in said
+
+    def test_nothing_can_be_written_down(self, trace_command, traced_lab, dropping):
+        said = complaint(tracer(*trace_command("10.1.0.1"), under=READ_ONLY_RUN), 3)
+        assert said.startswith("cannot write /run/tracer/")
+        assert "Read-only file system" in said
 
     def test_group_is_held(self, trace_command, traced_lab, dropping):
         probe = ProbeMark("icmp", 4, os.urandom(16))

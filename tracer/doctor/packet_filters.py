@@ -6,14 +6,17 @@ pyroute2 themselves: it may be what is lacking.
 
 from __future__ import annotations
 
+import functools
+import os
 import shutil
-import tempfile
-from pathlib import Path
 
-from tracer.changes import Changes
+from tracer import sysctl
+from tracer.changes import not_set
 from tracer.doctor.bench import Bench
 from tracer.errors import CannotTraceError
+from tracer.journal import RUN_FOLDER, SUFFIX, remove_folder, write_journal
 from tracer.netfilter.legacy.sockopt import listed_tables
+from tracer.netns import run_in
 
 _PROGRAMS = ("iptables-legacy", "xtables-legacy-multi")
 
@@ -50,15 +53,26 @@ def nflog(bench: Bench) -> str:
 
 
 def logger(bench: Bench) -> str:
-    """Set the logger in the bench as a trace does, and give it back."""
+    """Set the logger in the bench as a trace does."""
     from tracer.netfilter.evidence.nf_log import TRACE_LOGGER, current_logger
     from tracer.rule_evidence import NF_LOG
 
-    with tempfile.TemporaryDirectory(prefix="tracer-") as folder, Changes(Path(folder) / "run") as changes:
-        for name in NF_LOG.values():
-            changes.set_sysctl(bench.netns, name, TRACE_LOGGER)
+    for name in NF_LOG.values():
+        try:
+            run_in(bench.netns, functools.partial(sysctl.write, name, TRACE_LOGGER))
+        except OSError as error:
+            raise not_set(bench.netns, name, TRACE_LOGGER, error) from error
     here = ", ".join(f"{current_logger(family)} for IPv{family}" for family in (4, 6))
     return f"can be set to {TRACE_LOGGER} for the time of a trace; here it is {here}"
+
+
+def journal(_bench: Bench) -> str:
+    """Write down that nothing is set, and take it away again."""
+    path = RUN_FOLDER / f"{os.getpid()}-doctor{SUFFIX}"
+    os.close(write_journal(path, ()))
+    path.unlink(missing_ok=True)  # another run takes it for that of a dead one
+    remove_folder(RUN_FOLDER)
+    return f"what is set can be written down in {RUN_FOLDER} before"
 
 
 def legacy_tables(_bench: Bench) -> str:

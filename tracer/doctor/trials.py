@@ -48,6 +48,7 @@ TRIALS = (
     Trial("legacy tables", "rules", "never", packet_filters.legacy_tables, ("root",)),
     Trial("NFLOG", "rules", "with legacy tables", packet_filters.nflog, ("nf_tables",)),
     Trial("nf_log", "rules", "with legacy tables", packet_filters.logger, ("root", "pyroute2")),
+    Trial("journal", "rules", "with legacy tables", packet_filters.journal, ("root",)),
     Trial("iptables-legacy", "rules", "never", packet_filters.legacy_program),
     Trial("nft", "texts", "never", programs.prints_rules(_NFT, "native rules are shown by their handles")),
     Trial("iptables-nft-save", "texts", "never", programs.prints_rules(_SAVE, "its rules are shown as nft has them")),
