@@ -186,3 +186,20 @@ def test_extension_headers_without_end_are_given_up():
 )
 def test_endpoint_text(address, port, text):
     assert endpoint_text(address, port) == text
+
+
+@pytest.mark.parametrize("header", [IP(**V4), IPv6(**V6)])
+def test_memory_behind_the_packet_is_no_part_of_it(header):
+    whole = bytes(header / UDP(sport=5, dport=6) / b"payload")
+    assert packet.without_trailer(whole + b"somebody else's secret") == whole
+    assert packet.without_trailer(whole) == whole
+    for size in range(len(whole)):
+        assert packet.without_trailer(whole[:size]) == whole[:size]
+
+
+def test_a_length_of_nothing_tells_no_end():
+    """Of offloaded packets that are too long for the field (include/linux/ip.h, iph_set_totlen; RFC 2675)."""
+    four, six = bytearray(bytes(IP(**V4) / b"payload")), bytearray(bytes(IPv6(**V6) / b"payload"))
+    four[2:4] = six[4:6] = b"\0\0"
+    assert packet.without_trailer(bytes(four)) == four
+    assert packet.without_trailer(bytes(six)) == six

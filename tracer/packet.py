@@ -61,6 +61,20 @@ def parse_packet(packet: bytes) -> Header | None:
     return _parse(packet, embedded=False)
 
 
+def without_trailer(data: bytes) -> bytes:
+    """Return the packet that `data` starts with, without what lies behind its end in memory.
+
+    Its length is what its header says; where that says nothing, `data` is returned as it is.
+    """
+    version = data[0] >> 4 if data else 0
+    if version == 4 and len(data) >= 20:
+        return data[: struct.unpack_from("!H", data, 2)[0] or len(data)]
+    if version == 6 and len(data) >= 40:
+        payload = struct.unpack_from("!H", data, 4)[0]
+        return data[: 40 + payload if payload else len(data)]
+    return data
+
+
 def endpoint_text(address: str, port: int | None) -> str:
     """Return address and port as `10.0.0.2:53` or `[fd00::2]:53`, and the address alone without a port."""
     if port is None:

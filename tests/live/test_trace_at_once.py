@@ -103,13 +103,18 @@ def at_once(workers, lab, *flows):
     return documents
 
 
+def has(packet, token):
+    """Tell whether a probe's token is in a packet, as it is or as digits."""
+    return token in packet or token.hex().encode() in packet
+
+
 def assert_apart(documents):
     tokens = {bytes.fromhex(document.flow.token) for document in documents}
     assert len(tokens) == len(documents)
     for document in documents:
         others = tokens - {bytes.fromhex(document.flow.token)}
-        packets = [event.packet for event in document.events]
-        assert not any(other in packet or other.hex().encode() in packet for other in others for packet in packets)
+        strangers = [event for event in document.events for other in others if has(event.packet, other)]
+        assert strangers == []
         assert not any(OUR_TABLE.fullmatch(entry.table or "") for entry in document.hooks)
         assert document.capture.lost == 0
         assert document.capture.notes == ()

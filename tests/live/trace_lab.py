@@ -114,6 +114,7 @@ def trace(
     assert {event.netns for event in document.events} <= {netns.label for netns in (lab.node, *lab.pods)}
     times = [event.at_ns for event in document.events]
     assert times == sorted(times)
+    assert all(len(event.packet) <= _length(event.packet) for event in document.events if event.packet)
     assert (document.verdict.culprit is None) == (document.verdict.outcome == "delivered")
     assert (document.verdict.basis != "") == (document.verdict.confidence == "inferred")
     assert msgspec.json.decode(json_bytes(document), type=TraceDocument) == document
@@ -218,6 +219,11 @@ def silent_socket(netns: Netns, kind: socket.SocketKind, port: int) -> socket.so
         return opened
 
     return run_in(netns, bound)
+
+
+def _length(packet: bytes) -> int:
+    """Return the length that a packet's header tells."""
+    return int.from_bytes(packet[2:4], "big") if packet[0] >> 4 == 4 else 40 + int.from_bytes(packet[4:6], "big")
 
 
 def _in_short(decision: Decision) -> tuple[str, str, str, str]:

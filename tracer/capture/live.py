@@ -23,6 +23,7 @@ from tracer.endpoints.model import Device
 from tracer.events import DeviceEvent, Event, FreedEvent, HookEvent, Leg
 from tracer.netfilter.ruleset import HOOKS
 from tracer.netns import Netns, run_in
+from tracer.packet import without_trailer
 
 _LEGS: tuple[Leg, Leg] = ("request", "reply")
 
@@ -93,19 +94,19 @@ class LiveCapture:
 
     def _event(self, raw: layout.RawEvent) -> Event:
         netns = self._labels.get(raw.netns, f"netns:[{raw.netns}]")
-        leg, skb = _LEGS[raw.leg], hex(raw.skb)
+        leg, skb, packet = _LEGS[raw.leg], hex(raw.skb), without_trailer(raw.packet)
         if raw.kind == layout.KIND_HOOK:
             hook = HOOKS[raw.hook]
             priorities = self._priorities[raw.netns][hook]
             priority = priorities[min(raw.nth, len(priorities) - 1)]
             names = self._device(raw.netns, raw.device_in), self._device(raw.netns, raw.device_out)
-            return HookEvent(raw.at_ns, netns, leg, skb, hook, priority, *names, raw.mark, raw.packet)
+            return HookEvent(raw.at_ns, netns, leg, skb, hook, priority, *names, raw.mark, packet)
         if raw.kind == layout.KIND_FREED:
             reason = self._reasons.get(raw.reason, "")
-            return FreedEvent(raw.at_ns, netns, leg, skb, raw.function, reason, raw.mark, raw.packet)
+            return FreedEvent(raw.at_ns, netns, leg, skb, raw.function, reason, raw.mark, packet)
         direction: Literal["ingress", "egress"] = "ingress" if raw.kind == layout.KIND_INGRESS else "egress"
         device = self._device(raw.netns, raw.device_in)
-        return DeviceEvent(raw.at_ns, netns, leg, skb, device, direction, raw.mark, raw.packet)
+        return DeviceEvent(raw.at_ns, netns, leg, skb, device, direction, raw.mark, packet)
 
     def _device(self, netns: int, index: int) -> str:
         return self._names.get((netns, index), f"device {index}") if index else ""
