@@ -129,6 +129,12 @@ def end_after(run, seconds, number):
         run.process.send_signal(number)
 
 
+def is_watchdog(pid):
+    with contextlib.suppress(OSError):
+        return b"watchdog.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
 @pytest.fixture
 def filtered_lab(traced_lab):
     """Return a lab with both backends in the node and in a pod, so that everything is set that ever is."""
@@ -207,6 +213,7 @@ def test_kill_while_it_waits(preparation, filtered_lab):
 def test_kill_with_the_watchdog(filtered_lab, preparation):
     """Then the next run's first act undoes it, and tells."""
     with waiting(filtered_lab) as run:
+        wait_until(lambda: any(map(is_watchdog, run.processes())), "there is no watchdog")
         for pid in sorted(run.processes(), key=lambda pid: pid == run.process.pid):  # the watchdog first
             os.kill(pid, signal.SIGKILL)
     assert is_set(filtered_lab)
