@@ -10,6 +10,7 @@ from itertools import groupby
 
 from tracer.document import Addresses, Decision, HookFunction, Hop, LegTrace
 from tracer.events import DeviceEvent, Event, FreedEvent, HookEvent, Leg, RuleEvent, SocketEvent
+from tracer.freed import end_of, is_misdirected
 from tracer.packet import endpoint_text, parse_packet
 from tracer.rule_order import in_order
 
@@ -64,23 +65,28 @@ def _is_end(hop: Hop) -> bool:
 
 
 def _packets(events: Sequence[Event]) -> list[PacketEvent]:
-    """Return what was seen of the packet itself.
-
-    A raw socket receives a copy (net/ipv4/raw.c, raw_v4_input): where it has, that the kernel then frees what nobody
-    else wants is no news of the packet.
-    """
+    """Return what was seen of the packet itself: the freeing of a copy is no news of it."""
     packets = [event for event in events if not isinstance(event, RuleEvent)]
+    copies = [*_flooded(packets), *_received_elsewhere(packets)]
+    return [event for event in packets if event not in copies]
+
+
+def _flooded(packets: Sequence[PacketEvent]) -> list[FreedEvent]:
+    """Return the freeings of what a bridge flooded to others, while the packet itself went on."""
+    misdirected = [event for event in packets if isinstance(event, FreedEvent) and is_misdirected(event)]
+    return [event for event in misdirected if event != end_of(packets, event.leg)]
+
+
+def _received_elsewhere(packets: Sequence[PacketEvent]) -> list[FreedEvent]:
+    """Return the freeings of what a raw socket has received a copy of (net/ipv4/raw.c, raw_v4_input)."""
     received = [event.netns for event in packets if isinstance(event, SocketEvent) and event.action == "received"]
     arrivals = [
         event.at_ns
         for event in packets
         if isinstance(event, HookEvent) and event.hook == "INPUT" and event.netns in received
     ]
-    return [
-        event
-        for event in packets
-        if not (isinstance(event, FreedEvent) and event.netns in received and arrivals and event.at_ns > max(arrivals))
-    ]
+    freed = [event for event in packets if isinstance(event, FreedEvent) and event.netns in received]
+    return [event for event in freed if arrivals and event.at_ns > max(arrivals)]
 
 
 def _rank(event: PacketEvent) -> int:

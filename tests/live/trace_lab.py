@@ -111,7 +111,10 @@ def trace(
     document = trace_flow(request, preparation, lambda step: None)
     assert document.capture.lost == 0
     assert all(change.restored for change in document.capture.changes)
-    assert {event.netns for event in document.events} <= {netns.label for netns in (lab.node, *lab.pods)}
+    everywhere = (lab.node, *lab.pods)
+    assert {event.netns for event in document.events} <= {netns.label for netns in everywhere} | {
+        f"netns:[{netns.inum}]" for netns in everywhere
+    }
     times = [event.at_ns for event in document.events]
     assert times == sorted(times)
     assert all(len(event.packet) <= _length(event.packet) for event in document.events if event.packet)
