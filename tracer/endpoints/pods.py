@@ -57,7 +57,10 @@ def read_pod(netns: Netns, node: Netns) -> Pod:
 def find_pod(address: str, node: Netns, known: tuple[Netns, ...]) -> Pod | None:
     """Return the pod of this node that holds `address`, None when no namespace behind a veth of it does."""
     for netns in namespaces_holding(address, node, known):
-        pod = read_pod(netns, node)
+        try:
+            pod = read_pod(netns, node)
+        except CannotTraceError:  # it ended since it was listed
+            continue
         if pod.host_ends and any(address == held.address for held in pod.addresses):
             return pod
     return None
