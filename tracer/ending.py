@@ -190,5 +190,5 @@ def _silent(evidence: Evidence, leg: Leg) -> Ending:
 
 def _silence(last: Hop, words: str, basis: str, *, arrived: bool = False) -> Ending:
     hook = last.place if last.place not in ("socket", "ingress", "egress", "freed") else None
-    culprit = Culprit("kernel", last.netns, hook=hook, device=last.device, reason=basis)
+    culprit = Culprit("kernel", last.netns, hook=hook, device=last.device)
     return Ending(words, culprit, basis, arrived=arrived)

@@ -48,6 +48,10 @@ APPLIES = [
     (7, kernel_culprit("IP_INADDRERRORS"), ()),
     (8, kernel_culprit(""), ()),
     (9, kernel_culprit("NO_SOCKET", "tcp_v4_rcv+0x91"), ()),
+    (10, Culprit("kernel", POD, hook="INPUT", device="eth0"), ()),
+    (11, Culprit("kernel", NODE, hook="POSTROUTING", device="eth0"), ()),
+    (12, kernel_culprit("NETFILTER_DROP", "ipt_do_table", hook="FORWARD", backend=LEGACY, table="filter"), ()),
+    (13, kernel_culprit("NETFILTER_DROP", "nft_do_chain_inet", hook="FORWARD", backend=NATIVE, table="f"), ()),
 ]
 
 

@@ -95,6 +95,7 @@ def test_nobody_says_so_and_one_could_have(trace, traced_lab, backend):
     assert "no rule reported a drop" in verdict.basis
     assert f"by {backend}, table filter, chain FORWARD" in verdict.summary
     assert places(document, "request")[-2:] == ["node FORWARD", "node freed"]
+    assert [finding.id for finding in document.findings] == ["drop-without-a-word"]
     assert hop(document, "request", "node FORWARD").decisions == ()
 
 

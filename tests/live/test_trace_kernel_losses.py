@@ -120,6 +120,7 @@ def test_neighbour_that_has_not_answered_yet(trace, traced_lab):
     assert "was to leave node by veth2, and did not" in document.verdict.summary
     assert "ARP" in document.verdict.basis
     assert (document.verdict.culprit.hook, document.verdict.culprit.device) == ("POSTROUTING", "veth2")
+    assert findings(document) == ["neighbour-unresolved"]
 
 
 @pytest.mark.parametrize("backend", ["iptables-legacy", "iptables-nft"])

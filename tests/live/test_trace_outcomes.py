@@ -143,6 +143,7 @@ def test_no_reply_from_a_socket_that_nobody_reads(trace, traced_lab):
     assert (verdict.culprit.netns, verdict.culprit.hook) == ("netns:server", "INPUT")
     assert places(document, "request") == ["client socket", *path("client", "server")]
     assert hops(document, "reply") == ()
+    assert [finding.id for finding in document.findings] == ["nothing-answered"]
 
 
 @pytest.mark.parametrize("family", [4, 6])
