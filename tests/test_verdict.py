@@ -300,6 +300,7 @@ class TestEliminated:
                 hook="INPUT",
                 device="eth0",
                 backend=LEGACY,
+                family="ip",
                 table="filter",
                 chain="INPUT",
                 function="ipt_do_table",

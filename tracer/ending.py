@@ -13,6 +13,7 @@ from tracer.elimination import Gap, find_gap, is_behind, suspects
 from tracer.events import FreedEvent, Leg
 from tracer.evidence import Evidence, last_device, last_hook
 from tracer.freed import end_of, function_name, is_by_netfilter, is_by_queue, reason_word
+from tracer.netfilter.ruleset import Family
 from tracer.wording import order_clause, rule_words
 
 
@@ -104,12 +105,20 @@ def _eliminated(evidence: Evidence, leg: Leg, freed: FreedEvent) -> Ending:
         hook=gap.hook,
         device=last_device(evidence.hops(leg), gap.netns),
         backend=only.backend if only else None,
+        family=_table_family(only) if only else None,
         table=only.table if only else None,
         chain=only.chain if only else None,
         function=only.function if only else freed.function,
         reason=freed.reason or None,
     )
     return Ending(f"was dropped in {gap.netns} at {gap.hook} {_suspicion(names)}", culprit, _basis(gap))
+
+
+def _table_family(entry: HookFunction) -> Family | None:
+    """Return the family of iptables' tables; nftables' own may be of the hook's family or of both, `inet`."""
+    if entry.backend not in ("iptables-legacy", "iptables-nft"):
+        return None
+    return "ip" if entry.family == "ipv4" else "ip6"
 
 
 def _outside(evidence: Evidence, leg: Leg, freed: FreedEvent) -> Ending:

@@ -81,17 +81,17 @@ def test_a_drop_at_a_later_priority(trace, traced_lab):
     assert said == [(LEGACY, "mangle"), (LEGACY, "filter"), (LEGACY, "security"), (NFT, "security")]
 
 
-@BACKENDS
-def test_nobody_says_so_and_one_could_have(trace, traced_lab, backend):
+@pytest.mark.parametrize("backend, family", [(LEGACY, 4), (NFT, 4), (LEGACY, 6), (NFT, 6)])
+def test_nobody_says_so_and_one_could_have(trace, traced_lab, backend, family):
     load_native(traced_lab.node, "prerouting", MUTE, kind="filter at -440")
-    load(traced_lab.node, backend, DROP)
-    document = trace("client", "server", "udp")
+    load(traced_lab.node, backend, DROP, family=family)
+    document = trace("client", "server", "udp", family=family)
     verdict, culprit = document.verdict, document.verdict.culprit
     assert (verdict.outcome, verdict.confidence, culprit.kind) == ("request_lost", "inferred", "kernel")
     assert (culprit.netns, culprit.hook, culprit.device) == ("node", "FORWARD", "veth1")
     assert (culprit.backend, culprit.table, culprit.chain) == (backend, "filter", "FORWARD")
-    assert culprit.function == {LEGACY: "ipt_do_table", NFT: "nft_do_chain_ipv4"}[backend]
-    assert culprit.rule is None
+    assert culprit.function.startswith({LEGACY: "ip", NFT: "nft_do_chain"}[backend])
+    assert (culprit.family, culprit.rule) == ("ip" if family == 4 else "ip6", None)
     assert "no rule reported a drop" in verdict.basis
     assert f"by {backend}, table filter, chain FORWARD" in verdict.summary
     assert places(document, "request")[-2:] == ["node FORWARD", "node freed"]
