@@ -7,6 +7,7 @@ import socket
 import pytest
 from trace_lab import (
     CLIENT,
+    LOGGERS,
     NODE_TO_CLIENT,
     OUTSIDE,
     SERVER,
@@ -23,6 +24,9 @@ from trace_lab import (
     silent_socket,
     transport,
 )
+
+from tracer import sysctl
+from tracer.netns import run_in
 
 SILENT = 5001
 CLOSED = 5002
@@ -178,3 +182,33 @@ def test_a_drop_on_the_senders_own_output_loses_the_request(trace, traced_lab, b
     assert culprit.rule == "-A OUTPUT -p udp -j DROP"
     assert places(document, "request") == ["client socket", "client OUTPUT", "client freed"]
     assert hop(document, "request", "client socket").detail.startswith("refused EPERM")
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("protocol", ["icmp", "tcp"])
+def test_not_sent_for_want_of_a_route(trace, traced_lab, protocol, family):
+    """The route goes after the flow was resolved, and before the probe is sent."""
+
+    def tell(step):
+        if step == "waiting for the answer":
+            ip(traced_lab.client, f"route del {DEFAULT[family]}")
+
+    document = trace("client", "server", protocol, family=family, tell=tell)
+    verdict, culprit = document.verdict, document.verdict.culprit
+    assert (verdict.outcome, verdict.leg, verdict.confidence) == ("not_sent", "request", "observed")
+    assert (culprit.kind, culprit.netns, culprit.device) == ("kernel", "netns:client", "eth0")
+    assert culprit.reason.startswith("ENETUNREACH")
+    assert "the kernel refused the probe" in verdict.summary
+    assert places(document, "request") == ["client socket"]
+    assert hop(document, "request", "client socket").detail.startswith("refused ENETUNREACH")
+
+
+def test_a_logger_that_is_set_already_stays(trace, traced_lab):
+    """What suits us and was there before is nobody's change."""
+    run_in(traced_lab.node, lambda: sysctl.write(LOGGERS[4], "nfnetlink_log"))
+    load(traced_lab.node, "iptables-legacy", "-A FORWARD -p udp -j DROP")
+    document = trace("client", "server", "udp")
+    assert (document.verdict.outcome, document.verdict.culprit.backend) == ("request_lost", "iptables-legacy")
+    assert document.capture.changes == ()
+    assert run_in(traced_lab.node, lambda: sysctl.read(LOGGERS[4])) == "nfnetlink_log"
+    run_in(traced_lab.node, lambda: sysctl.write(LOGGERS[4], "NONE"))

@@ -28,7 +28,7 @@ from tracer.preparation import Preparation
 from tracer.scenario import responders
 from tracer.scenario.backends import load_rules
 from tracer.scenario.topology import Listener
-from tracer.tracing import TraceRequest, trace_flow
+from tracer.tracing import Tell, TraceRequest, trace_flow
 
 PORTS = {"udp": 5000, "tcp": 80, "dns": 53}
 PROTOCOLS: tuple[Protocol, ...] = ("icmp", "udp", "tcp", "dns")
@@ -96,6 +96,7 @@ def trace(
     family: IpFamily = 4,
     timeout_s: float = 5.0,
     known: Sequence[Netns] | None = None,
+    tell: Tell = lambda step: None,
 ) -> TraceDocument:
     """Trace one flow, and check what is true of every document; `known` are all of the lab's, if not given."""
     request = TraceRequest(
@@ -108,7 +109,7 @@ def trace(
         timeout_s,
         lab.pods if known is None else tuple(known),
     )
-    document = trace_flow(request, preparation, lambda step: None)
+    document = trace_flow(request, preparation, tell)
     assert document.capture.lost == 0
     assert all(change.restored for change in document.capture.changes)
     everywhere = (lab.node, *lab.pods)
