@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.benchmarks.labs import BenchLab
 from tracer.netns import run_in
 
-_PACKETS = 200_000
+_PACKETS = 100_000
 _WAIT_S = 30
 _BPF_STATS_RUN_TIME = 0  # enum bpf_stats_type
 _FDINFO = re.compile(r"^(prog_id|run_time_ns|run_cnt):\t(\d+)$", re.MULTILINE)
@@ -35,17 +35,17 @@ def print_figures(name: str, lab: BenchLab, rounds: int) -> None:
             "nft monitor trace": lambda: _nft_monitor(lab, silent),
         }
         print(f"32-byte UDP packets from a pod to its node, {name}, {_PACKETS} packets x {rounds} rounds")
-        alone: list[float] = []
-        for watcher, start in watchers.items():
-            ratios, costs = [], []
-            for _ in range(rounds):
-                before = _flood(lab, sink_port)
+        alone = [_flood(lab, sink_port)]
+        watched: dict[str, list[tuple[float, float]]] = {watcher: [] for watcher in watchers}
+        for _ in range(rounds):
+            for watcher, start in watchers.items():
                 with start():
                     during = _flood(lab, sink_port)
-                alone.append(before)
-                ratios.append(during / before)
-                costs.append(1e9 / during - 1e9 / before)
-            share, cost = statistics.median(ratios), statistics.median(costs)
+                alone.append(_flood(lab, sink_port))
+                without = sum(alone[-2:]) / 2  # just before and just after
+                watched[watcher].append((during / without, 1e9 / during - 1e9 / without))
+        for watcher, figures in watched.items():
+            share, cost = (statistics.median(column) for column in zip(*figures, strict=True))
             print(f"  {watcher:26} {share:6.1%} of untraced   {cost:+5.0f} ns a packet   (medians)")
         print(f"  {'nobody watching':26} {statistics.median(alone):,.0f} packets a second   (median)")
         with _counting(), _tracer(lab, silent) as pid:
