@@ -20,6 +20,7 @@ from tracer.netns import run_in
 
 _PACKETS = 100_000
 _WAIT_S = 30
+_PROBE = b"probe by tracer"
 _BPF_STATS_RUN_TIME = 0  # enum bpf_stats_type
 _FDINFO = re.compile(r"^(prog_id|run_time_ns|run_cnt):\t(\d+)$", re.MULTILINE)
 
@@ -104,7 +105,8 @@ def _silent(lab: BenchLab) -> Iterator[socket.socket]:
 
 def _wait_for_probe(silent: socket.socket) -> None:
     silent.settimeout(_WAIT_S)
-    silent.recv(2048)
+    while _PROBE not in silent.recv(2048):  # what others sent there before
+        pass
 
 
 @contextmanager
