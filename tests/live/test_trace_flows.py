@@ -111,8 +111,16 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("drop", KINDS, ids=lambda drop: drop.__name__)
-@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: f"{flow[0]}{flow[1]}")
+RULES = (drop_in_forward_by_legacy, drop_in_input_by_iptables_nft, drop_in_output_by_nft)
+POLICIES = (drop_by_legacy_policy, drop_by_iptables_nft_policy, drop_by_nft_policy)  # flow by flow another one
+LOSSES = [
+    pytest.param(flow, drop, id=f"{flow[0]}{flow[1]}-{drop.__name__}")
+    for flow, policy in zip(FLOWS, itertools.cycle(POLICIES), strict=False)
+    for drop in (*RULES, policy)
+]
+
+
+@pytest.mark.parametrize("flow, drop", LOSSES)
 def test_lost(trace, traced_lab, flow, drop):
     ends, (leg, place, table, chain, rule) = drop(traced_lab, flow)
     document = trace(*ends, flow[0], family=flow[1])
