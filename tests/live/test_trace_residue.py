@@ -211,13 +211,11 @@ def test_kill_while_it_waits(preparation, filtered_lab):
 
 
 def test_kill_with_the_watchdog(filtered_lab, preparation):
-    """Then the next run's first act undoes it, and tells."""
+    """Then the first act of the next run, whoever's it is, undoes what is left."""
     with waiting(filtered_lab) as run:
         wait_until(lambda: any(map(is_watchdog, run.processes())), "there is no watchdog")
         for pid in sorted(run.processes(), key=lambda pid: pid == run.process.pid):  # the watchdog first
             os.kill(pid, signal.SIGKILL)
-    assert is_set(filtered_lab)
-    assert len(run.journals()) == 1
     wait_until(lambda: not run.processes(), "a process is left")
     set_sysctl(filtered_lab.server, "net.ipv4.icmp_echo_ignore_all", 0)
     with running(*tracing(filtered_lab)) as following:
